@@ -1,0 +1,1 @@
+"""Adapter into base, export to GGUF, and the proof that nothing was lost."""

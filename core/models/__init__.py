@@ -1,0 +1,1 @@
+"""Models: resolve a name, load, choose a dtype, ask; and what this machine has."""

@@ -1,0 +1,1 @@
+"""Hosted fine-tuning through the OpenAI API."""

@@ -1,0 +1,1 @@
+"""Raw data in; clean, converted, checked and split examples out, with a ledger of everything that changed."""

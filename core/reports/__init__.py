@@ -1,0 +1,1 @@
+"""Reports: typed results in; Markdown, HTML and plots out. Nothing ever reads a report."""

@@ -1,0 +1,83 @@
+"""Markdown building blocks: tables, numbers that may be unknown, and a shortened form for a client."""
+
+from collections.abc import Iterable, Sequence
+
+from ..checks import Check
+
+UNKNOWN = "n/a"
+STATUS_WORDS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; None becomes "n/a", pipes and line breaks in cells are made harmless."""
+    lines = [_row(header), "|" + "---|" * len(header), *(_row(row) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(value: object) -> str:
+    return UNKNOWN if value is None else " ".join(str(value).replace("|", "\\|").split())
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """The number with thousands separators and fixed digits, or "n/a"."""
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as per cent, or "n/a"."""
+    return UNKNOWN if share is None else f"{share:.{digits}%}"
+
+
+def bytes_size(size: int | None) -> str:
+    """A size in MB or GB (powers of ten), or "n/a"."""
+    if size is None:
+        return UNKNOWN
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def check_table(checks: Iterable[Check]) -> str:
+    """The checks as the mission's reports show them."""
+    return table(("Check", "Status", "Details"), ((c.name, STATUS_WORDS[c.status], c.details) for c in checks))
+
+
+def shorten(markdown: str, limit: int, whole: str) -> str:
+    """The report in at most about `limit` characters: long tables lose their middle first, then whole sections from the end.
+
+    Args:
+        markdown: The report.
+        limit: Characters to aim at.
+        whole: Where the whole report lies; named in the note of what was left out.
+    """
+    if len(markdown) <= limit:
+        return markdown
+    shorter = _without_table_middles(markdown, whole)
+    if len(shorter) <= limit:
+        return shorter
+    sections = shorter.split("\n## ")
+    kept, left_out = sections[0], []
+    for section in sections[1:]:
+        if len(kept) + len(section) > limit:
+            left_out.append(section.split("\n", 1)[0])
+        else:
+            kept += "\n## " + section
+    return kept.rstrip()[:limit] + f"\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
+
+
+def _without_table_middles(markdown: str, whole: str, keep: int = 5) -> str:
+    lines, out, rows = markdown.split("\n"), [], []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            rows.append(line)
+            continue
+        if len(rows) > 2 * keep + 2:
+            hidden = len(rows) - 2 * keep - 2
+            out += [*rows[: keep + 2], *rows[-keep:], "", f"*{hidden} rows left out here; whole in {whole}*"]
+        else:
+            out += rows
+        rows = []
+        out.append(line)
+    return "\n".join(out[:-1])

@@ -1,0 +1,181 @@
+"""Starting a run: the same request twice is one run, nothing is overwritten unasked, the worker stands alone."""
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from .. import files
+from ..errors import OutputExistsError, RunStateError
+from ..settings import Settings
+from . import index, queue, watch
+from .mode import Mode
+from .process import Process
+from .record import ENDED, RunFolder, RunRecord, RunStatus, now
+from .request import RunRequest
+
+NOT_IDENTITY = {"wait_s", "rerun", "overwrite"}  # how to ask, not what for
+PACKAGES = (
+    "faion-finetuner",
+    "torch",
+    "transformers",
+    "datasets",
+    "peft",
+    "trl",
+    "accelerate",
+    "bitsandbytes",
+    "lm-eval",
+    "openai",
+)
+INHERITED = (
+    "PATH", "HOME", "USER", "LANG", "LANGUAGE", "TMPDIR", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+    "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_DATASETS_CACHE", "SSL_CERT_FILE", "SSL_CERT_DIR", "LLAMA_CPP_DIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SYSTEMROOT",
+)  # fmt: skip
+INHERITED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "NCCL_")
+
+
+def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Settings) -> RunFolder:
+    """Start a run of a resolved request, or find the one that is already there.
+
+    Args:
+        mode: What to run.
+        given: The arguments as the caller gave them, for the record.
+        request: The request after `mode.resolve`.
+        settings: The server's settings.
+
+    Raises:
+        OutputExistsError: The run would replace files in output_dir and `overwrite` is not set.
+        RunStateError: Another run is still writing into output_dir.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    key = request_key(mode, request)
+    with FileLock(settings.state_dir / "start.lock"):  # two servers may start the same request at once
+        if not request.rerun and (same := _same_run(mode, request, key, settings)):
+            return same
+        if not request.dry_run:
+            _refuse_conflicts(mode, request, settings)
+        return _create(mode, given, request, key, settings)
+
+
+def request_key(mode: Mode, request: RunRequest) -> str:
+    """A digest that is equal for equal resolved requests over unchanged inputs (by path, size and change time)."""
+    asked = request.model_dump(mode="json", exclude=NOT_IDENTITY)
+    stamps = [_stamp(file) for path in mode.inputs(request) for file in _files_of(path)]
+    text = json.dumps([mode.name, asked, stamps], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files_of(path: Path) -> Iterable[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    found = file.stat() if file.exists() else None
+    return str(file), found.st_size if found else -1, found.st_mtime_ns if found else -1
+
+
+def _same_run(mode: Mode, request: RunRequest, key: str, settings: Settings) -> RunFolder | None:
+    for pointer in index.pointers(settings):
+        if pointer.request_key != key:
+            continue
+        folder = RunFolder(path=pointer.run_dir)
+        status = watch.observe(folder).status
+        complete = request.dry_run or all((request.output_dir / name).exists() for name in mode.outputs(request))
+        if status in ("queued", "running") or (status == "succeeded" and complete):
+            return folder
+    return None
+
+
+def _refuse_conflicts(mode: Mode, request: RunRequest, settings: Settings) -> None:
+    for pointer in index.pointers(settings):
+        if (
+            pointer.run_dir.parent.parent == request.output_dir
+            and watch.observe(RunFolder(path=pointer.run_dir)).status not in ENDED
+        ):
+            raise RunStateError(
+                f"Run {pointer.run_id} ({pointer.mode}) is still writing into '{request.output_dir}'.",
+                "Wait for it or cancel it with `runs`, or choose another output_dir.",
+            )
+    present = [name for name in mode.outputs(request) if (request.output_dir / name).exists()]
+    if present and not request.overwrite:
+        raise OutputExistsError(
+            f"'{request.output_dir}' already holds {', '.join(present)}.",
+            "Choose another output_dir, or pass overwrite: true to replace them.",
+        )
+
+
+def _create(mode: Mode, given: dict[str, Any], request: RunRequest, key: str, settings: Settings) -> RunFolder:
+    created = now()
+    run_id = f"{mode.name}-{created:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    parent = settings.state_dir / "dry-runs" if request.dry_run else request.output_dir / index.RUNS
+    folder = RunFolder(path=parent / run_id)
+    folder.path.mkdir(parents=True)
+    record = RunRecord(
+        run_id=run_id,
+        mode=mode.name,
+        address=mode.address,
+        request_key=key,
+        request=given,
+        resolved=request.model_dump(mode="json"),
+        output_dir=request.output_dir,
+        slot=queue.slot_name() if mode.uses_accelerator else None,
+        environment=mode.environment,
+        created_at=created,
+        packages=_versions(),
+        host={
+            "name": platform.node(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cpus": str(os.cpu_count()),
+        },
+    )
+    files.write_model(folder.record_path, record)
+    index.add(index.Pointer(run_id=run_id, run_dir=folder.path, mode=mode.name, request_key=key), settings)
+    launch_worker(folder, record, attempt=1, settings=settings)
+    return folder
+
+
+def launch_worker(folder: RunFolder, record: RunRecord, attempt: int, settings: Settings) -> None:
+    """Start a worker on a run folder, in a session of its own, with a cut-down environment and no standard input."""
+    folder.cancel_path.unlink(missing_ok=True)
+    folder.write_status(RunStatus(status="queued", attempt=attempt, launched_at=now()))
+    with folder.log_path.open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "faion_finetuner.core.runs.worker", str(folder.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder.path,
+            env=_worker_environment(record, settings),
+            start_new_session=True,
+        )
+    watch.adopt(worker)
+    if (process := Process.of(worker.pid)) is not None:
+        files.write_model(folder.process_path, process)
+
+
+def _worker_environment(record: RunRecord, settings: Settings) -> dict[str, str]:
+    names = {*INHERITED, *record.environment}
+    kept = {name: value for name, value in os.environ.items() if name in names or name.startswith(INHERITED_PREFIXES)}
+    fixed = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return kept | fixed | settings.as_environment()
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,1 @@
+"""Fine-tuning with LoRA, QLoRA or all weights."""

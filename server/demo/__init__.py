@@ -1,0 +1,1 @@
+"""The demo: a messy sample dataset and the whole way over stdio."""

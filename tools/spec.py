@@ -1,0 +1,90 @@
+"""What a tool is: a name, a description, models for what goes in and out, and a function. Knows no MCP."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from ..core.runs.record import Progress, RunError, RunState, RunStatus
+from ..core.schema import Model
+from ..core.settings import Settings
+
+ResultT = TypeVar("ResultT")
+ToolName = Literal["prepare", "train", "evaluate", "merge", "openai", "runs"]
+
+
+class NextStep(Model):
+    """A call that a good colleague would make next."""
+
+    tool: ToolName
+    arguments: dict[str, Any]
+    """Arguments that can be passed as they are; what only the user can choose stands in <angle brackets>."""
+    why: str
+
+
+class Reply(Model, Generic[ResultT]):
+    """The answer of every tool."""
+
+    run_id: str | None
+    """Names the run in later calls of `runs`."""
+
+    mode: str
+    """prepare, train, evaluate, merge, openai, or runs."""
+
+    status: RunState
+    """Where the run stands."""
+
+    progress: Progress | None = None
+    """How far it is; null when it has ended."""
+
+    result: ResultT | None = None
+    """The mode's result; null until there is one."""
+
+    error: RunError | None = None
+    """Why it failed; null unless it did."""
+
+    report_markdown: str = ""
+    """The report, shortened to about 6,000 characters; whole in report_path."""
+
+    report_path: str | None = None
+    """The whole report as Markdown; an HTML page lies beside it."""
+
+    run_dir: str | None = None
+    """The run's own folder: request, status, metrics, log, result."""
+
+    next_steps: tuple[NextStep, ...] = Field(default=(), max_length=3)
+    """Up to three calls worth making next."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What a tool may know about the call: the server's settings, and how to tell progress."""
+
+    settings: Settings
+    given: dict[str, Any]
+    """The arguments as the caller sent them."""
+    on_progress: Callable[[RunStatus], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True)
+class Hints:
+    """How a tool behaves towards the world, as MCP's annotations say it."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    open_world: bool
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool."""
+
+    name: ToolName
+    title: str
+    description: str
+    input: type[Model]
+    output: type[Reply[Any]]
+    hints: Hints
+    call: Callable[[Any, Caller], Awaitable[Reply[Any]]]
