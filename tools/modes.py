@@ -1,18 +1,14 @@
 """A mode as a tool: check the request, start the run, wait a little, answer with what stands by then."""
 
-from collections.abc import Callable
 from typing import Any
 
 from ..core.reports.markdown import shorten
 from ..core.runs import launch, watch
 from ..core.runs.mode import Mode
 from ..core.runs.record import RunFolder, RunStatus
-from .spec import Caller, Hints, NextStep, Reply, Tool, ToolName
+from .spec import Caller, Hints, NextStep, NextSteps, Reply, Tool, ToolName
 
 REPORT_LIMIT = 6_000  # characters; about 1,500 tokens
-
-NextSteps = Callable[[Any, Any], tuple[NextStep, ...]]
-"""From the resolved request and the result to the calls worth making next."""
 
 
 def mode_tool(mode: Mode, name: ToolName, title: str, description: str, next_steps: NextSteps, hints: Hints) -> Tool:
@@ -22,9 +18,9 @@ def mode_tool(mode: Mode, name: ToolName, title: str, description: str, next_ste
         resolved = mode.resolve(request, caller.settings)
         folder = launch.start(mode, caller.given, resolved, caller.settings)
         status = await watch.wait(folder, request.wait_s, caller.on_progress)
-        return run_reply(mode, folder, status, next_steps)
+        return run_reply(tool, folder, status)
 
-    return Tool(
+    tool = Tool(
         name=name,
         title=title,
         description=description,
@@ -32,17 +28,22 @@ def mode_tool(mode: Mode, name: ToolName, title: str, description: str, next_ste
         output=Reply[mode.result],
         hints=hints,
         call=call,
+        mode=mode,
+        next_steps=next_steps,
     )
+    return tool
 
 
-def run_reply(mode: Mode, folder: RunFolder, status: RunStatus, next_steps: NextSteps) -> Reply[Any]:
-    """The reply of one run as it stands."""
-    done = status.status == "succeeded"
-    result = mode.result.model_validate_json(folder.result_path.read_bytes()) if done else None
+def run_reply(tool: Tool, folder: RunFolder, status: RunStatus) -> Reply[Any]:
+    """The reply of one run of this tool as it stands."""
+    mode = tool.mode
+    assert mode is not None
+    succeeded = status.status == "succeeded"
+    result = mode.result.model_validate_json(folder.result_path.read_bytes()) if succeeded else None
     request = mode.request.model_validate(folder.record().resolved)
-    report_path = folder.report_path if done else None
-    text = report_path.read_text(encoding="utf-8") if report_path else ""
-    return Reply[mode.result](
+    report_path = str(folder.report_path) if succeeded else None
+    text = folder.report_path.read_text(encoding="utf-8") if succeeded else ""
+    return tool.output(
         run_id=folder.run_id,
         mode=mode.name,
         status=status.status,
@@ -50,25 +51,22 @@ def run_reply(mode: Mode, folder: RunFolder, status: RunStatus, next_steps: Next
         result=result,
         error=status.error,
         report_markdown=shorten(text, REPORT_LIMIT, str(report_path)),
-        report_path=report_path and str(report_path),
+        report_path=report_path,
         run_dir=str(folder.path),
-        next_steps=next_steps(request, result) if result is not None else _meanwhile(folder, status),
+        next_steps=tool.next_steps(request, result) if result is not None else _meanwhile(folder, status),
     )
 
 
 def _meanwhile(folder: RunFolder, status: RunStatus) -> tuple[NextStep, ...]:
-    logs = NextStep(
-        tool="runs", arguments={"action": "logs", "run_id": folder.run_id}, why="See what the worker printed."
-    )
-    if status.status in ("failed", "cancelled"):
-        resume = NextStep(
-            tool="runs", arguments={"action": "resume", "run_id": folder.run_id}, why="Go on from the last checkpoint."
-        )
-        return (logs, resume) if status.status == "failed" else (resume,)
-    wait = NextStep(
-        tool="runs", arguments={"action": "wait", "run_id": folder.run_id}, why="Wait for the end, up to 25 s a call."
-    )
-    cancel = NextStep(
-        tool="runs", arguments={"action": "cancel", "run_id": folder.run_id}, why="Stop it; what it saved stays."
-    )
-    return (wait, cancel)
+    """What to do about a run that has no result (yet)."""
+
+    def step(action: str, why: str) -> NextStep:
+        return NextStep(tool="runs", arguments={"action": action, "run_id": folder.run_id}, why=why)
+
+    match status.status:
+        case "failed":
+            return step("logs", "See what the worker printed."), step("resume", "Go on from the last checkpoint.")
+        case "cancelled":
+            return (step("resume", "Go on from the last checkpoint."),)
+        case _:
+            return step("wait", "Wait for the end, up to 25 s a call."), step("cancel", "Stop it; what it saved stays.")

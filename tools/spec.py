@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
+from ..core.runs.mode import Mode
 from ..core.runs.record import Progress, RunError, RunState, RunStatus
 from ..core.schema import Model
 from ..core.settings import Settings
@@ -77,6 +78,14 @@ class Hints:
     open_world: bool
 
 
+NextSteps = Callable[[Any, Any], tuple[NextStep, ...]]
+"""From the resolved request and the result to the calls worth making next."""
+
+
+def _no_next_steps(request: Any, result: Any) -> tuple[NextStep, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Tool:
     """One tool."""
@@ -88,3 +97,6 @@ class Tool:
     output: type[Reply[Any]]
     hints: Hints
     call: Callable[[Any, Caller], Awaitable[Reply[Any]]]
+    mode: Mode | None = None
+    """What its runs do; None for the tool over all runs."""
+    next_steps: NextSteps = _no_next_steps

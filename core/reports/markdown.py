@@ -45,7 +45,7 @@ def check_table(checks: Iterable[Check]) -> str:
 
 
 def shorten(markdown: str, limit: int, whole: str) -> str:
-    """The report in at most about `limit` characters: long tables lose their middle first, then whole sections from the end.
+    """The report in about `limit` characters: long tables lose their middle first, then sections from the end go.
 
     Args:
         markdown: The report.

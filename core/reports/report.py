@@ -78,7 +78,8 @@ def to_html(title: str, markdown: str, figures: tuple[Figure, ...] = ()) -> str:
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2330; background: #fff; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ color: #1d2330; background: #fff; }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
 th, td {{ border: 1px solid #d5d9e2; padding: .3rem .7rem; text-align: left; vertical-align: top; }}
 th {{ background: #f2f4f8; }} pre {{ background: #f6f7fa; padding: .8rem; overflow-x: auto; white-space: pre-wrap; }}

@@ -31,7 +31,7 @@ class ActiveRun:
         self._written = -math.inf
 
     def progress(self, done: float, total: float | None, unit: str, message: str = "") -> None:
-        """Tell how far the work is; cheap enough to call for every row. The last call before the end may go unwritten."""
+        """Tell how far the work is; cheap enough to call for every row."""
         moment = time.monotonic()
         if moment - self._written < PROGRESS_EVERY_S:
             return

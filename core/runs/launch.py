@@ -38,7 +38,8 @@ PACKAGES = (
 )
 INHERITED = (
     "PATH", "HOME", "USER", "LANG", "LANGUAGE", "TMPDIR", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_DATASETS_CACHE", "SSL_CERT_FILE", "SSL_CERT_DIR", "LLAMA_CPP_DIR",
+    "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_DATASETS_CACHE",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "LLAMA_CPP_DIR",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SYSTEMROOT",
 )  # fmt: skip
 INHERITED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "NCCL_")
@@ -116,7 +117,7 @@ def _refuse_conflicts(mode: Mode, request: RunRequest, settings: Settings) -> No
 
 def _create(mode: Mode, given: dict[str, Any], request: RunRequest, key: str, settings: Settings) -> RunFolder:
     created = now()
-    run_id = f"{mode.name}-{created:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    run_id = f"{created:%Y%m%d-%H%M%S}-{mode.name}-{secrets.token_hex(3)}"  # sorts by age
     parent = settings.state_dir / "dry-runs" if request.dry_run else request.output_dir / index.RUNS
     folder = RunFolder(path=parent / run_id)
     folder.path.mkdir(parents=True)

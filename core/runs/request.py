@@ -11,7 +11,9 @@ class RunRequest(Model):
     """What every mode's request has in common."""
 
     output_dir: Path
-    """Folder for everything that the run leaves behind; created when missing. A relative path counts from the server's first root."""
+    """Folder for everything that the run leaves behind; created when missing.
+
+    A relative path counts from the server's first root."""
 
     wait_s: float = Field(default=20, ge=0, le=25)
     """Seconds to wait for the end before answering with a handle for `runs`, 0 to 25."""

@@ -1,0 +1,102 @@
+"""Arguments as a client sends them, into an input model; or one error that names every field that is wrong."""
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ..core.errors import InputError
+from ..core.schema import Model
+from ..core.untrusted import quote
+
+MIN_LIKENESS = 0.5  # of difflib's ratio; below it a suggestion confuses more than it helps
+
+
+def parse(model: type[Model], arguments: Mapping[str, Any]) -> Any:
+    """The input model that these arguments describe.
+
+    Objects and lists that come as JSON text, as some clients send them, are read as what they say.
+
+    Raises:
+        InputError: With one line for each argument that is unknown or wrong: its name, the problem, and the
+            nearest right one.
+    """
+    try:
+        return model.model_validate(dict(arguments))
+    except ValidationError as first:
+        decoded = _decode_failed(arguments, first)
+        try:
+            return model.model_validate(decoded)
+        except ValidationError as error:
+            lines = [_describe(detail, model) for detail in _relevant(error)]
+            known = ", ".join(model.model_fields)
+            raise InputError(
+                "\n".join(lines), f"Correct the arguments named above. Known arguments: {known}."
+            ) from None
+
+
+def _decode_failed(arguments: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
+    """The arguments with those that failed and hold the JSON text of an object or list decoded."""
+    decoded = dict(arguments)
+    for name in {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}:
+        value = decoded.get(name)
+        if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            try:
+                decoded[name] = json.loads(value)
+            except ValueError:
+                continue
+    return decoded
+
+
+def _relevant(error: ValidationError) -> list[ErrorDetails]:
+    """One error an argument: of a union's branches the one that got furthest into the value."""
+    deepest: dict[tuple[str, str], ErrorDetails] = {}
+    for detail in error.errors(include_url=False):
+        path = _path(detail)
+        key = (path.split(".")[0], path) if detail["type"] == "extra_forbidden" else (path.split(".")[0], "")
+        if key not in deepest or len(detail["loc"]) > len(deepest[key]["loc"]):
+            deepest[key] = detail
+    return list(deepest.values())
+
+
+def _path(detail: ErrorDetails) -> str:
+    return ".".join(str(part) for part in detail["loc"]) or "the arguments"
+
+
+def _describe(detail: ErrorDetails, model: type[Model]) -> str:
+    path = _path(detail)
+    if detail["type"] == "extra_forbidden":
+        return f"{quote(path)}: there is no such argument.{nearest(str(detail['loc'][-1]), _siblings(detail, model))}"
+    if detail["type"] == "missing":
+        return f"{path}: required, but not given."
+    given = detail["input"]
+    problem = detail["msg"][0].lower() + detail["msg"][1:]
+    if detail["type"] == "literal_error" and isinstance(given, str):
+        choices = [choice.strip("'") for choice in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(", ")]  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        return f"{path}: {quote(given)} is none of {', '.join(choices)}.{nearest(given, choices)}"
+    return f"{path}: {problem}; given was {quote(json.dumps(given, default=str))}."
+
+
+def _siblings(detail: ErrorDetails, model: type[Model]) -> list[str]:
+    """The names known at the place where an unknown one was given."""
+    for part in detail["loc"][:-1]:
+        field = model.model_fields.get(str(part))
+        nested = next((kind for kind in _models_in(field.annotation) if field), None) if field else None
+        if nested is None:
+            continue  # the name of a union's branch
+        model = nested
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_in(part)]
+
+
+def nearest(name: str, known: list[str]) -> str:
+    found = get_close_matches(name.lower(), known, n=1, cutoff=MIN_LIKENESS)
+    return f" Did you mean {found[0]}?" if found else ""
