@@ -1,0 +1,101 @@
+"""From a model folder to a model in memory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import extras
+from ..errors import ModelError
+from ..settings import Settings
+from .machine import look
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DAMAGED = "Check that the folder is complete (config.json, all safetensors files, tokenizer), or fetch it again."
+
+
+def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settings: Settings) -> "PreTrainedModel":
+    """The model in evaluation mode on this machine's device.
+
+    Args:
+        path: A folder from `local_path`.
+        dtype: "bfloat16", "float16" or "float32"; None: what suits the machine.
+        nf4: Linear layers as 4-bit NF4 with double quantisation (QLoRA).
+        settings: Whether the model may bring code or pickled weights.
+
+    Raises:
+        ModelError: The folder cannot be loaded.
+        MissingExtraError: torch, transformers or, with nf4, bitsandbytes is not installed.
+    """
+    torch = extras.require("torch", "Loading a model")
+    transformers = extras.require("transformers", "Loading a model")
+    machine = look()
+    chosen = getattr(torch, dtype or machine.dtype)
+    options: dict[str, Any] = {"quantization_config": _nf4(chosen)} if nf4 else {}
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=chosen,
+            device_map={"": machine.device},
+            use_safetensors=None if settings.trust_remote_code else True,
+            trust_remote_code=settings.trust_remote_code,
+            local_files_only=True,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"The model in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
+    return model.eval()
+
+
+def _nf4(compute_dtype: Any) -> Any:
+    extras.require("bitsandbytes", "4-bit loading (technique qlora)")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
+
+
+def attach_adapter(model: Any, adapter_path: Path) -> "PeftModel":
+    """The model with a trained adapter on it, in evaluation mode; `model.disable_adapter()` shows the base again.
+
+    Raises:
+        ModelError: The folder is no adapter, or one for another model.
+        MissingExtraError: peft is not installed.
+    """
+    peft = extras.require("peft", "Loading an adapter")
+    if not (adapter_path / "adapter_config.json").is_file():
+        raise ModelError(f"'{adapter_path}' holds no adapter_config.json.", "Give the adapter folder that train wrote.")
+    if not (adapter_path / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"'{adapter_path}' holds no adapter_model.safetensors.",
+            "Adapters with pickled weights are refused; save it again as safetensors.",
+        )
+    try:
+        return peft.PeftModel.from_pretrained(model, adapter_path, is_trainable=False).eval()
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"The adapter in '{adapter_path}' does not fit the model: {_first_line(error)}",
+            "Use it with the base model that it was trained on (base_model_name_or_path in adapter_config.json).",
+        ) from error
+
+
+def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
+    """The transformers tokenizer of a model folder, for saving beside a result.
+
+    Raises:
+        ModelError: The folder holds none that can be loaded.
+    """
+    transformers = extras.require("transformers", "Loading a tokenizer")
+    try:
+        return transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The tokenizer in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
