@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 
 import platformdirs
+from pydantic import Field
 
 from .schema import Model
 
 ROOTS = "FAION_FINETUNER_ROOTS"
 STATE = "FAION_FINETUNER_STATE"
 CACHE = "FAION_FINETUNER_CACHE"
+STOP_GRACE = "FAION_FINETUNER_STOP_GRACE_S"
 TRUST = "FAION_FINETUNER_TRUST_REMOTE_CODE"
 
 
@@ -28,6 +30,9 @@ class Settings(Model):
     trust_remote_code: bool = False
     """Whether a model may bring Python code or pickled weights of its own."""
 
+    stop_grace_s: float = Field(default=15, gt=0)
+    """Seconds that a worker has to save a checkpoint when it is asked to stop; then its process tree is killed."""
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Read FAION_FINETUNER_* variables; the roots default to the current folder.
@@ -45,6 +50,7 @@ class Settings(Model):
             roots=roots,
             state_dir=Path(os.environ.get(STATE) or platformdirs.user_state_path("faion-finetuner")).resolve(),
             cache_dir=Path(os.environ.get(CACHE) or platformdirs.user_cache_path("faion-finetuner")).resolve(),
+            stop_grace_s=float(os.environ.get(STOP_GRACE) or 15),
             trust_remote_code=os.environ.get(TRUST, "") == "1",
         )
 
@@ -54,5 +60,6 @@ class Settings(Model):
             ROOTS: os.pathsep.join(str(root) for root in self.roots),
             STATE: str(self.state_dir),
             CACHE: str(self.cache_dir),
+            STOP_GRACE: str(self.stop_grace_s),
             TRUST: "1" if self.trust_remote_code else "0",
         }

@@ -24,8 +24,6 @@ from .mode import Mode, load
 from .process import Process
 from .record import RunError, RunFolder, RunRecord, RunState, now
 
-STOP_GRACE_S = 20.0  # for a checkpoint; then the group is killed and the last checkpoint counts
-
 OUT_OF_MEMORY = "Use a smaller batch_size or max_seq_length, technique qlora, or a smaller model."
 
 log = logging.getLogger("faion_finetuner.worker")
@@ -118,7 +116,7 @@ def _stop(run: ActiveRun) -> None:
     run.request_stop()
 
     def deadline() -> None:
-        time.sleep(STOP_GRACE_S)
+        time.sleep(Settings.from_environment().stop_grace_s)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=deadline, daemon=True, name="stop-deadline").start()

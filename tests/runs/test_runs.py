@@ -1,0 +1,213 @@
+"""Runs: one request is one run, the folder tells the truth, workers survive, stop and go on."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from faion_finetuner.core.errors import OutputExistsError, RunNotFoundError, RunStateError
+from faion_finetuner.core.runs import index, launch, watch
+from faion_finetuner.core.runs.record import RunFolder, RunStatus
+from faion_finetuner.core.settings import Settings
+
+from tests.probe_mode import MODE, ProbeRequest
+
+pytestmark = pytest.mark.anyio
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def probe_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+
+
+@pytest.fixture
+def begun(settings: Settings) -> Path:
+    """A named pipe through which a held run tells that it has begun."""
+    path = settings.roots[0] / "begun"
+    os.mkfifo(path)
+    return path
+
+
+def start(settings: Settings, output: str = "out", **arguments) -> RunFolder:
+    request = ProbeRequest(output_dir=Path(output), **arguments)
+    return launch.start(MODE, arguments, MODE.resolve(request, settings), settings)
+
+
+async def end_of(folder: RunFolder) -> RunStatus:
+    return await watch.wait(folder, 60)
+
+
+async def test_a_run_leaves_its_result_and_exactly_these_files(settings: Settings):
+    folder = start(settings)
+    status = await end_of(folder)
+    assert (status.status, status.headline, status.error) == ("succeeded", "counted 3", None)
+    output = settings.roots[0] / "out"
+    assert {path.name for path in output.iterdir()} == {".run", "counted.txt", "report.md", "report.html"}
+    expected = {
+        "run.json",
+        "status.json",
+        "process.json",
+        "metrics.jsonl",
+        "log.txt",
+        "result.json",
+        "report.md",
+        "report.html",
+    }
+    assert {path.name for path in folder.path.iterdir()} == expected
+    metrics = [json.loads(line) for line in folder.metrics_path.read_text().splitlines()]
+    assert [(line["step"], line["loss"]) for line in metrics] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert "Counted 3." in (output / "report.md").read_text()
+
+
+async def test_the_same_request_twice_is_one_run_until_rerun_forces_another(settings: Settings):
+    first = start(settings)
+    assert start(settings).run_id == first.run_id  # still going
+    await end_of(first)
+    assert start(settings).run_id == first.run_id  # done
+    assert start(settings, rerun=True, overwrite=True).run_id != first.run_id
+
+
+async def test_changed_input_data_is_another_run(settings: Settings):
+    data = settings.roots[0] / "rows.jsonl"
+    data.write_text("{}\n", encoding="utf-8")
+    first = start(settings, data_path=data)
+    await end_of(first)
+    data.write_text("{}\n{}\n", encoding="utf-8")
+    assert start(settings, data_path=data, overwrite=True).run_id != first.run_id
+
+
+async def test_nothing_is_overwritten_unless_asked(settings: Settings):
+    output = settings.roots[0] / "out"
+    output.mkdir()
+    (output / "counted.txt").write_text("mine", encoding="utf-8")
+    (output / "report.md").write_text("mine too", encoding="utf-8")
+    with pytest.raises(OutputExistsError, match=r"counted\.txt"):
+        start(settings)
+    assert (await end_of(start(settings, overwrite=True))).status == "succeeded"
+    assert (output / "counted.txt").read_text() == "3"
+    assert (output / "report.md").read_text() == "mine too"  # no run wrote it, so no run replaces it
+
+
+async def test_a_dry_run_writes_nothing_into_output_dir(settings: Settings):
+    folder = start(settings, dry_run=True)
+    assert (await end_of(folder)).status == "succeeded"
+    assert list(settings.roots[0].iterdir()) == []
+    assert index.find(folder.run_id, settings).path == folder.path
+
+
+async def test_a_deliberate_error_ends_as_failed_with_problem_and_next_step(settings: Settings):
+    status = await end_of(start(settings, act="fail"))
+    assert status.status == "failed"
+    assert status.error is not None
+    assert (status.error.code, status.error.problem) == ("invalid_data", "Row 3 has no answer.")
+
+
+async def test_an_unexpected_error_ends_as_failed_and_its_traceback_is_in_the_log(settings: Settings):
+    folder = start(settings, act="crash")
+    status = await end_of(folder)
+    assert status.error is not None
+    assert status.error.code == "internal"
+    assert any("ZeroDivisionError" in line for line in folder.log_tail(20))
+
+
+async def test_a_killed_worker_is_reported_with_its_last_log_lines_and_takes_its_children_along(
+    settings: Settings, begun: Path
+):
+    folder = start(settings, act="hold")
+    begun.read_text(encoding="utf-8")
+    child = int((folder.path / "child.pid").read_text())
+    pid = folder.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    status = await end_of(folder)
+    assert status.status == "failed"
+    assert status.error is not None
+    assert status.error.code == "worker_died"
+    assert "holding" in status.error.problem
+    assert "resume" in status.error.next_step
+    psutil.wait_procs([psutil.Process(child)] if psutil.pid_exists(child) else [], timeout=10)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_killed_run_can_be_resumed_in_the_same_folder(settings: Settings, begun: Path):
+    folder = start(settings, act="hold")
+    begun.read_text(encoding="utf-8")
+    os.kill(folder.status().pid or 0, signal.SIGKILL)
+    await end_of(folder)
+    record = folder.record()  # this time the work can be done
+    folder.record_path.write_text(
+        record.model_copy(update={"resolved": record.resolved | {"act": "count"}}).model_dump_json(), encoding="utf-8"
+    )
+    watch.resume(folder, settings)
+    status = await end_of(folder)
+    assert (status.status, status.attempt) == ("succeeded", 2)
+    assert json.loads(folder.result_path.read_text())["resumed"] is True
+
+
+async def test_cancelling_stops_at_a_checkpoint(settings: Settings, begun: Path):
+    folder = start(settings, act="work")
+    begun.read_text(encoding="utf-8")
+    status = await watch.cancel(folder, 15)
+    assert status.status == "cancelled"
+    assert (folder.path / "checkpoint").read_text() == "saved"
+    with pytest.raises(RunStateError, match="ended already"):
+        await watch.cancel(folder, 1)
+
+
+async def test_cancelling_a_run_that_does_not_listen_ends_its_whole_process_tree(settings: Settings, begun: Path):
+    folder = start(settings.model_copy(update={"stop_grace_s": 0.2}), act="hold")
+    begun.read_text(encoding="utf-8")
+    child = psutil.Process(int((folder.path / "child.pid").read_text()))
+    status = await watch.cancel(folder, 60)
+    assert status.status == "cancelled"
+    _, alive = psutil.wait_procs([child], timeout=10)
+    assert not alive
+
+
+async def test_a_finished_run_cannot_be_resumed(settings: Settings):
+    folder = start(settings)
+    await end_of(folder)
+    with pytest.raises(RunStateError, match="succeeded"):
+        watch.resume(folder, settings)
+
+
+async def test_work_on_the_same_accelerator_queues_in_order(settings: Settings, begun: Path):
+    first = start(settings, "first", act="work")
+    begun.read_text(encoding="utf-8")
+    second = start(settings, "second")
+    third = start(settings, "third")
+    assert (await watch.wait(second, 1.5)).status == "queued"
+    assert (await watch.cancel(third, 15)).status == "cancelled"  # a queued run leaves the queue at once
+    await watch.cancel(first, 15)
+    assert (await end_of(second)).status == "succeeded"
+
+
+async def test_two_runs_do_not_write_into_one_folder_at_once(settings: Settings, begun: Path):
+    folder = start(settings, act="work")
+    begun.read_text(encoding="utf-8")
+    with pytest.raises(RunStateError, match=folder.run_id):
+        start(settings)
+    await watch.cancel(folder, 15)
+
+
+async def test_the_index_is_rebuilt_from_the_folders(settings: Settings):
+    folder = start(settings)
+    await end_of(folder)
+    for path in (settings.state_dir / "runs").iterdir():
+        path.unlink()
+    assert index.find(folder.run_id, settings).path == folder.path
+
+
+def test_an_unknown_run_is_named_as_unknown(settings: Settings):
+    with pytest.raises(RunNotFoundError, match="no-such-run"):
+        index.find("no-such-run", settings)
+
+
+async def test_a_worker_sees_only_the_environment_that_it_needs(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PROBE_SECRET", "s3cret")
+    folder = start(settings)
+    await end_of(folder)
+    assert json.loads(folder.result_path.read_text())["seen"] == {}
