@@ -40,7 +40,7 @@ def convert(builtin: Builtin, folder: Path) -> None:
 def _plain_model(source: Path, builtin: Builtin) -> Any:
     torch = extras.require("torch", "The built-in model")
     extras.require("gguf", "The built-in model")
-    from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig
+    from transformers import AutoModelForCausalLM, GgufConfig
 
     packed = AutoModelForCausalLM.from_pretrained(
         source.parent,
@@ -48,8 +48,11 @@ def _plain_model(source: Path, builtin: Builtin) -> Any:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.float32,
     )
-    kept = {key: value for key, value in packed.config.to_dict().items() if key not in NOT_CONFIGURATION}
-    config = type(packed.config)(**kept | {"max_position_embeddings": builtin.context_length})
+    kept: dict[str, Any] = {
+        key: value for key, value in packed.config.to_dict().items() if key not in NOT_CONFIGURATION
+    }
+    kept["max_position_embeddings"] = builtin.context_length
+    config = type(packed.config)(**kept)
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     plain.load_state_dict(packed.state_dict())
     plain.tie_weights()
