@@ -1,0 +1,81 @@
+"""What an example is: a conversation to learn an answer in, or a plain text to continue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+Format = Literal["alpaca", "sharegpt", "openai", "completion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    """Who speaks."""
+
+    content: str
+    """The text; empty for a turn that only calls tools."""
+
+    name: str | None = None
+    """Name of the speaker or of the tool, where the record gives one."""
+
+    tool_calls: tuple[Mapping[str, Any], ...] | None = None
+    """The calls in OpenAI's shape, `{"type": "function", "function": {"name", "arguments"}}`; None without any."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What else the record says about this turn: `weight`, `tool_call_id`, `reasoning_content`, ..."""
+
+    alpaca_input: str | None = None
+    """The end of `content` that an Alpaca record called `input`, so that writing Alpaca again splits it there."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether a model learns this turn: an answer that is not weighted 0."""
+        return self.role == "assistant" and self.fields.get("weight") != 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatExample:
+    """A conversation whose assistant turns are to be learned."""
+
+    messages: tuple[Message, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the record that are not part of the conversation: category, id, tools, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionExample:
+    """A plain text whose end is to be learned; the prompt is empty when the whole text is."""
+
+    prompt: str
+    completion: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the record that are neither prompt nor completion."""
+
+
+Example = ChatExample | CompletionExample
+
+
+def prompt_of(example: Example) -> tuple[Message, ...] | str:
+    """Everything before the last assistant answer (all messages when there is none), or the completion's prompt."""
+    if isinstance(example, CompletionExample):
+        return example.prompt
+    last = _last_answer(example)
+    return example.messages if last is None else example.messages[:last]
+
+
+def answer_of(example: Example) -> str:
+    """The text of the last assistant answer, or the completion; empty when the conversation has no answer."""
+    if isinstance(example, CompletionExample):
+        return example.completion
+    last = _last_answer(example)
+    return "" if last is None else example.messages[last].content
+
+
+def _last_answer(example: ChatExample) -> int | None:
+    for index in range(len(example.messages) - 1, -1, -1):
+        if example.messages[index].role == "assistant":
+            return index
+    return None
