@@ -1,0 +1,113 @@
+"""The command line, from the same input models as the tools."""
+
+import argparse
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import anyio
+
+from ..core.errors import FinetunerError
+from ..core.settings import ROOTS, TRUST, Settings
+from ..tools.catalog import TOOLS
+from ..tools.spec import Tool
+from . import options
+from .run_command import run_command
+
+DESCRIPTION = "Prepare data, fine-tune a language model, prove that it helped, and ship it."
+INTERRUPTED = 130  # what a shell reports for Ctrl-C
+
+
+def main(words: list[str] | None = None) -> int:
+    """Carry out one command; returns the exit code: 0 only on success."""
+    rest, nested = options.split_dotted(sys.argv[1:] if words is None else words)
+    parsed = _parser().parse_args(rest)
+    try:
+        return parsed.carry_out(parsed, nested)
+    except FinetunerError as error:
+        sys.stderr.write(f"Error: {error.problem}\nNext: {error.next_step}\n")
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="faion-finetuner", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=metadata.version("faion-finetuner"))
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for tool in TOOLS:
+        _add_tool(commands, tool)
+    _add_serve(commands)
+    demo = commands.add_parser("demo", help="The whole way on the built-in model, over stdio as a client would.")
+    demo.add_argument("--output-dir", type=Path, default=Path("demo-output"), help="Where everything goes.")
+    demo.set_defaults(carry_out=_demo)
+    doctor = commands.add_parser("doctor", help="What this machine can do, and what is missing.")
+    doctor.set_defaults(carry_out=_doctor)
+    return parser
+
+
+def _add_tool(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", tool: Tool) -> None:
+    command = commands.add_parser(tool.name, help=tool.title, description=tool.description)
+    options.add_options(command, tool.input)
+    command.add_argument("--json", action="store_true", help="Print the reply as JSON instead of the report.")
+    command.set_defaults(carry_out=lambda parsed, nested: _tool(tool, parsed, nested))
+
+
+def _tool(tool: Tool, parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+    given = options.as_arguments(parsed, tool.input, nested)
+    return anyio.run(run_command, tool, given, _own_settings(), parsed.json)
+
+
+def _own_settings() -> Settings:
+    """A person at a terminal may name any path; relative ones count from the current folder."""
+    settings = Settings.from_environment()
+    if os.environ.get(ROOTS):
+        return settings
+    here = Path.cwd().resolve()
+    return settings.model_copy(update={"roots": (here, Path(here.anchor))})
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser("serve", help="Start the MCP server on stdio, or on HTTP.")
+    serve.add_argument("--root", action="append", type=Path, metavar="FOLDER", help="Folder it may use; repeatable.")
+    serve.add_argument("--http", action="store_true", help="Serve streamable HTTP on loopback instead of stdio.")
+    serve.add_argument("--host", default="127.0.0.1", help="Address for --http; any but loopback needs a token.")
+    serve.add_argument("--port", type=int, default=8321, help="Port for --http; 0 for any free one.")
+    serve.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME", help="Name clients may call it by."
+    )
+    trust = "Let models bring Python code or pickled weights of their own."
+    serve.add_argument("--trust-remote-code", action="store_true", help=trust)
+    serve.set_defaults(carry_out=_serve)
+
+
+def _serve(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+    from . import transports
+
+    if parsed.root:
+        os.environ[ROOTS] = os.pathsep.join(str(root.resolve()) for root in parsed.root)
+    if parsed.trust_remote_code:
+        os.environ[TRUST] = "1"
+    settings = Settings.from_environment()
+    if parsed.http:
+        transports.serve_http(settings, host=parsed.host, port=parsed.port, allowed_hosts=parsed.allowed_host)
+    else:
+        transports.serve_stdio(settings)
+    return 0
+
+
+def _demo(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+    from .demo.walk import walk
+
+    return anyio.run(walk, parsed.output_dir)
+
+
+def _doctor(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+    from .doctor import doctor
+
+    return doctor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Command-line options from an input model: one option a field, its name with dashes, its description as help."""
+
+import argparse
+import types
+import typing
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from ..core.schema import Model
+
+POSITIONAL = "data_path"
+POSITIONAL_WORDS = "data_path_words"  # of its own, or the empty positional would undo --data-path
+NOT_OPTIONS = {"wait_s"}  # a command always waits to the end
+
+
+def add_options(parser: argparse.ArgumentParser, model: type[Model], skip: set[str] | None = None) -> None:
+    """Give the parser an option for every field of the model; `data_path` is also the positional argument."""
+    for name, field in model.model_fields.items():
+        if name in NOT_OPTIONS | (skip or set()):
+            continue
+        if name == POSITIONAL:
+            parser.add_argument(POSITIONAL_WORDS, nargs="*", metavar="DATA", help=_help(field))
+        kind = _kind(field.annotation)
+        flag = "--" + name.replace("_", "-")
+        if kind is bool:
+            parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=_help(field))
+        elif _is_many(kind):
+            parser.add_argument(flag, dest=name, action="append", metavar="VALUE", help=_help(field))
+        else:
+            parser.add_argument(flag, dest=name, metavar=_metavar(kind), choices=_choices(kind), help=_help(field))
+
+
+def split_dotted(words: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """Take `--field.key value` and `--field.key=value` out of the words; returns the rest and {field: {key: value}}."""
+    rest: list[str] = []
+    nested: dict[str, dict[str, str]] = {}
+    waiting = iter(words)
+    for word in waiting:
+        name, separator, value = word.partition("=")
+        if not word.startswith("--") or "." not in name:
+            rest.append(word)
+            continue
+        field, _, key = name.removeprefix("--").replace("-", "_").partition(".")
+        nested.setdefault(field, {})[key] = value if separator else next(waiting, "")
+    return rest, nested
+
+
+def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The arguments that were given, named as the tool names them."""
+    given = {name: getattr(options, name, None) for name in model.model_fields}
+    if POSITIONAL in given:
+        words = [*(getattr(options, POSITIONAL_WORDS) or []), *_as_list(given[POSITIONAL])]
+        given[POSITIONAL] = words[0] if len(words) == 1 else words or None
+    return {name: value for name, value in given.items() if value is not None} | nested
+
+
+def _as_list(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
+
+
+def _help(field: FieldInfo) -> str:
+    text = " ".join((field.description or "").split()).replace("%", "%%")
+    default = field.get_default(call_default_factory=False)
+    return text if default in (None, ()) or field.is_required() else f"{text} Default: {default}."
+
+
+def _kind(annotation: Any) -> Any:
+    """The annotation without None."""
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return next((part for part in parts if _is_many(part)), parts[0])
+    return annotation
+
+
+def _is_many(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, list)
+
+
+def _choices(kind: Any) -> tuple[str, ...] | None:
+    return get_args(kind) if get_origin(kind) is Literal else None
+
+
+def _metavar(kind: Any) -> str | None:
+    if get_origin(kind) is Literal:
+        return None
+    return "JSON" if (isinstance(kind, type) and issubclass(kind, Model)) or get_origin(kind) is dict else "VALUE"
