@@ -58,7 +58,7 @@ def build_server(settings: Settings) -> Server[Any]:
 
     async def call_tool(context: ServerRequestContext, params: CallToolRequestParams) -> CallToolResult:
         try:
-            return _wrap(await _dispatch(context, params, settings))
+            return _wrap(params.name, await _dispatch(context, params, settings))
         except FinetunerError as error:
             return _tool_error(params.name, error)
 
@@ -117,25 +117,37 @@ def _progress_reporter(context: ServerRequestContext) -> Callable[[RunStatus], A
     return report
 
 
-def _wrap(reply: Reply[Any]) -> CallToolResult:
-    """Both contents carry the facts, because each client drops one of them."""
+def _wrap(tool_name: str, reply: Reply[Any]) -> CallToolResult:
+    """Both contents carry the facts, because each client drops one of them.
+
+    A run that failed within the call is an error of the call; asked about later, it is a fact.
+    """
     structured = reply.model_dump(mode="json")
-    return CallToolResult(content=[TextContent(text=_as_text(reply, structured))], structured_content=structured)
+    return CallToolResult(
+        content=[TextContent(text=_as_text(reply, structured))],
+        structured_content=structured,
+        is_error=reply.status == "failed" and tool_name != "runs",
+    )
 
 
 def _as_text(reply: Reply[Any], structured: dict[str, Any]) -> str:
-    lines = [reply.report_markdown.rstrip()] if reply.report_markdown else []
+    lines = [f"{reply.error.problem}\n\nNext: {reply.error.next_step}"] if reply.error is not None else []
+    if reply.report_markdown:
+        lines.append(reply.report_markdown.rstrip())
     lines.append(f"**{reply.mode}: {reply.status}**" + (f", run `{reply.run_id}`" if reply.run_id else ""))
     if reply.progress is not None:
         lines.append(f"Progress: {reply.progress.model_dump_json(exclude_none=True)}")
-    if reply.error is not None:
-        lines.append(f"Error ({reply.error.code}): {reply.error.problem}\nNext: {reply.error.next_step}")
     if reply.report_path:
         lines.append(f"Whole report: {reply.report_path}")
     lines += [f"- Next: `{step.tool}` {json.dumps(step.arguments)} ({step.why})" for step in reply.next_steps]
     if structured["result"] is not None:
-        lines.append("```json\n" + json.dumps({"result": structured["result"]}, ensure_ascii=False) + "\n```")
+        lines.append("```json\n" + json.dumps(_facts(structured["result"]), ensure_ascii=False) + "\n```")
     return "\n\n".join(lines)
+
+
+def _facts(result: dict[str, Any]) -> dict[str, Any]:
+    """The result without the fields that say nothing: in a text they only cost tokens."""
+    return {"result": {key: value for key, value in result.items() if value not in (None, [], {}, "")}}
 
 
 def _tool_error(name: str, error: FinetunerError) -> CallToolResult:

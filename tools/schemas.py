@@ -44,6 +44,8 @@ def _plain(node: Any, *, keep_null: bool) -> Any:
         node = _without_null(node, keep_null=keep_null)
     if node.get("default", 0) is None:
         del node["default"]
+    if keep_null or node.get("additionalProperties") is True:  # an output may gain fields; "anything" needs no word
+        node.pop("additionalProperties", None) if isinstance(node.get("additionalProperties"), bool) else None
     if "properties" in node:  # names of properties are not keywords: one may be called "title"
         properties = {name: _plain(value, keep_null=keep_null) for name, value in node["properties"].items()}
         return {key: _plain(value, keep_null=keep_null) for key, value in node.items() if key != "properties"} | {

@@ -1,0 +1,89 @@
+"""Wrong calls: each is a tool error that names the argument, the problem and the way out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faion_finetuner.core.settings import Settings
+from faion_finetuner.server.app import build_server
+from mcp import Client
+
+pytestmark = pytest.mark.anyio
+
+
+async def refusal(settings: Settings, tool: str, **arguments: Any) -> str:
+    """The text of the tool error that this call ends in."""
+    async with Client(build_server(settings)) as client:
+        reply = await client.call_tool(tool, arguments)
+    assert reply.is_error
+    text = "".join(getattr(block, "text", "") for block in reply.content)
+    assert "Next: " in text
+    return text
+
+
+async def test_an_unknown_argument_is_named_with_the_nearest_known_one(settings: Settings):
+    text = await refusal(settings, "prepare", data_path="x", output_dir="o", formt="openai")
+    assert "«formt»" in text
+    assert "Did you mean format?" in text
+
+
+async def test_a_wrong_value_is_named_with_the_nearest_right_one(settings: Settings):
+    text = await refusal(settings, "prepare", data_path="x", output_dir="o", format="shargpt")
+    assert "format: «shargpt» is none of alpaca, sharegpt, openai, completion. Did you mean sharegpt?" in text
+
+
+async def test_all_mistakes_are_told_at_once(settings: Settings):
+    text = await refusal(settings, "train", wait_s=99, technique="lorra")
+    for expected in ("wait_s", "technique", "data_path", "model_name", "output_dir"):
+        assert f"{expected}: " in text
+
+
+async def test_an_unknown_hyperparameter_is_named_with_the_nearest_known_one(settings: Settings):
+    text = await refusal(
+        settings, "train", data_path="d", model_name="m", output_dir="o", hyperparameters={"learning_rat": 1e-4}
+    )
+    assert "hyperparameters.learning_rat" in text
+    assert "Did you mean learning_rate?" in text
+
+
+async def test_an_object_sent_as_json_text_is_understood(settings: Settings):
+    text = await refusal(
+        settings, "train", data_path="missing", model_name="m", output_dir="o", hyperparameters='{"rank": 8}'
+    )
+    assert "hyperparameters" not in text.split("Next: ")[0]  # it was read; what is wrong is the data
+
+
+async def test_an_unknown_tool_is_named_with_the_nearest_known_one(settings: Settings):
+    assert "Did you mean evaluate?" in await refusal(settings, "evaluat")
+
+
+async def test_a_missing_file_is_named_with_the_nearest_one_in_its_folder(settings: Settings):
+    (settings.roots[0] / "rows.jsonl").write_text("{}\n", encoding="utf-8")
+    text = await refusal(settings, "prepare", data_path="row.jsonl", output_dir="o")
+    assert "does not exist" in text
+    assert "rows.jsonl" in text
+
+
+@pytest.mark.parametrize("path", ["../outside.jsonl", "/etc/passwd"])
+async def test_a_path_outside_the_roots_is_refused(settings: Settings, path: str):
+    assert "outside the folders" in await refusal(settings, "prepare", data_path=path, output_dir="o")
+
+
+async def test_a_symlink_does_not_lead_out_of_the_roots(settings: Settings, tmp_path: Path):
+    (tmp_path / "secret.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
+    (settings.roots[0] / "link.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    assert "outside the folders" in await refusal(settings, "prepare", data_path="link.jsonl", output_dir="o")
+
+
+async def test_without_a_root_every_path_is_refused_with_the_way_to_name_one(settings: Settings):
+    rootless = settings.model_copy(update={"roots": ()})
+    assert "--root" in await refusal(rootless, "prepare", data_path="x.jsonl", output_dir="o")
+
+
+async def test_text_from_the_caller_is_quoted_and_cut(settings: Settings):
+    text = await refusal(settings, "runs", action="status", run_id="x" * 5000)
+    assert len(text) < 400
+
+
+async def test_runs_says_which_argument_an_action_needs(settings: Settings):
+    assert "run_id: needed for action logs" in await refusal(settings, "runs", action="logs")
