@@ -98,5 +98,6 @@ def _models_in(annotation: Any) -> list[type[Model]]:
 
 
 def nearest(name: str, known: list[str]) -> str:
+    """A sentence that offers the known name most like this one; empty when none is like it."""
     found = get_close_matches(name.lower(), known, n=1, cutoff=MIN_LIKENESS)
     return f" Did you mean {found[0]}?" if found else ""

@@ -63,6 +63,8 @@ def rebuild(settings: Settings) -> int:
     (settings.state_dir / "runs").mkdir(parents=True, exist_ok=True)
     found = 0
     for root in settings.roots:
+        if root == Path(root.anchor):  # the whole disk is no place to search
+            continue
         for folder, names, _ in os.walk(root):
             if RUNS in names:
                 found += sum(_add_folder(path, settings) for path in (Path(folder) / RUNS).iterdir())
