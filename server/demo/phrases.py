@@ -78,8 +78,12 @@ BRANDS: tuple[str, ...] = ("", "", "", "", "Lumo ", "Norvik ", "new ", "Tarn ", 
 
 ORDER_WORDINGS: tuple[str, ...] = (
     " from order {number}", " (order {number})", " ({number})", " of my order {number}", ", number {number},",
-    " from purchase {number}", ", order no. {number},", "", "", "Hello, ", "Hi, ", "Good morning, ", "Dear team, ",
-    "Hey there, ", "Good evening, ", "To whom it may concern: ", "Hi support, ", "Hello again, ", "Dear shop, ",
+    " from purchase {number}", ", order no. {number},",
+)  # fmt: skip
+
+GREETINGS: tuple[str, ...] = (
+    "", "", "Hello, ", "Hi, ", "Good morning, ", "Dear team, ", "Hey there, ", "Good evening, ",
+    "To whom it may concern: ", "Hi support, ", "Hello again, ", "Dear shop, ",
 )  # fmt: skip
 
 CONTEXTS: tuple[str, ...] = (
@@ -92,20 +96,31 @@ CONTEXTS: tuple[str, ...] = (
 
 PEOPLE: tuple[str, ...] = (
     "mother", "father", "sister", "brother", "neighbour", "daughter", "son", "boss", "grandmother", "friend",
+)  # fmt: skip
+
+TIMES: tuple[str, ...] = (
     "yesterday", "last week", "on Monday", "in March", "two days ago", "a month ago", "on the weekend",
     "before the holidays", "this morning", "in the summer sale", "last Friday", "around Easter",
 )  # fmt: skip
+
 PLACES: tuple[str, ...] = (
     "kitchen", "office", "garage", "hallway", "school", "holiday home", "workshop", "bedroom", "café", "attic",
-    "Leeds", "Malmö", "Zürich", "Porto", "Gdańsk", "Lyon", "Cork", "Graz", "Turin", "Aarhus", "Ghent", "Brno", "Split",
-    "Vigo",
+)  # fmt: skip
+
+CITIES: tuple[str, ...] = (
+    "Leeds", "Malmö", "Zürich", "Porto", "Gdańsk", "Lyon", "Cork", "Graz", "Turin", "Aarhus", "Ghent", "Brno",
+    "Split", "Vigo",
 )  # fmt: skip
 
 URGENT: tuple[str, ...] = (
     "This is urgent!", "Please hurry.", "I need an answer today.", "As soon as possible please!",
     "It cannot wait until tomorrow.", "Please treat this with priority.", "I am in a real hurry.", "ASAP!",
-    "Every hour counts for me.", "Please act right now.", "", "", "", "", "", "There is no rush.", "Take your time.",
-    "Whenever you get to it.", "It is not pressing.", "Next month is fine as well.",
+    "Every hour counts for me.", "Please act right now.",
+)  # fmt: skip
+
+CALM: tuple[str, ...] = (
+    "", "", "", "", "", "There is no rush.", "Take your time.", "Whenever you get to it.", "It is not pressing.",
+    "Next month is fine as well.",
 )  # fmt: skip
 
 CLOSINGS: tuple[str, ...] = (
