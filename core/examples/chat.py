@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import Encoding
 
 from ..errors import DataError, ModelError
 from .template import compiled, plain_chatml, render
+from .tokenizer_files import NEXT, TokenizerFiles, read_tokenizer_files
 from .turns import arguments_of, call_text
 from .types import Example, Message, prompt_of
 
 PROBE = "Zq"  # an answer that no template treats specially
-NEXT = "Choose a model folder that holds tokenizer.json and tokenizer_config.json."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,53 +32,34 @@ class ChatTokenizer:
     being left out in silence.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, templates: dict[str, str], named: dict[str, str], eos_ids: list[int]
-    ) -> None:
-        """Built by `load`; `named` are special tokens by name, `eos_ids` those the model's configuration names."""
-        self._named = named
-        self.bos_id = _id(tokenizer, named.get("bos_token"))
-        self.adds_bos = _adds_bos(tokenizer, self.bos_id)
-        # Post-processors add special tokens, which we never want, and may trim offsets, which would shift the mask.
-        tokenizer.post_processor = None  # type: ignore[assignment]
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._tokenizer = tokenizer
-        self.eos_id = _id(tokenizer, named.get("eos_token"))
-        self.pad_id = _id(tokenizer, named.get("pad_token"))
-        self.template_is_default = not templates
-        if not templates:
-            has_end = tokenizer.token_to_id("<|im_end|>") is not None
-            if not has_end and self.eos_id is None:
-                raise ModelError("The tokenizer has neither a chat template nor an end-of-text token.", NEXT)
-            templates = {"default": plain_chatml(has_end_token=has_end, with_bos=self.adds_bos)}
-        self._templates = templates
-        self.template = templates.get("default") or next(iter(templates.values()))
+    def __init__(self, files: TokenizerFiles) -> None:
+        """Made by `load`.
+
+        Raises:
+            ModelError: There is neither a chat template nor a token to end a turn with, or the template is not Jinja.
+        """
+        self._tokenizer = files.tokenizer
+        self._special_tokens = files.special_tokens
+        self.adds_bos = files.adds_bos
+        self.bos_id = self._special_id("bos_token")
+        self.eos_id = self._special_id("eos_token")
+        self.pad_id = self._special_id("pad_token")
+        self.template_is_default = not files.templates
+        self._templates = files.templates or {"default": self._plain_template()}
+        self.template = self._templates.get("default") or next(iter(self._templates.values()))
         compiled(self.template)
-        self.turn_end_id = self._turn_end()
-        ids = [self.eos_id, self.turn_end_id, *eos_ids]
+        ids = (self.eos_id, self._turn_end(), *files.eos_ids)
         self.eos_ids = tuple(dict.fromkeys(token for token in ids if token is not None))
-        self.end_texts = tuple(text for text in map(tokenizer.id_to_token, self.eos_ids) if text)
+        self.end_texts = tuple(text for text in map(self._tokenizer.id_to_token, self.eos_ids) if text)
 
     @classmethod
     def load(cls, folder: Path) -> "ChatTokenizer":
-        """Read tokenizer.json, its configuration, the chat template and the generation configuration of a folder.
+        """The tokenizer and template of a model folder.
 
         Raises:
-            ModelError: The folder has no usable tokenizer.json, or a configuration is not JSON.
+            ModelError: The folder has no usable tokenizer.json, or a configuration or the template cannot be read.
         """
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise ModelError(f"No tokenizer.json in {folder}.", NEXT)
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises nothing narrower
-            raise ModelError(f"{path} is not a tokenizer: {error}", NEXT) from error
-        config = _json(folder / "tokenizer_config.json")
-        _add_missing_tokens(tokenizer, config)
-        named = _named_tokens({**_json(folder / "special_tokens_map.json"), **config})
-        eos_ids = [*_eos_ids(_json(folder / "generation_config.json")), *_eos_ids(_json(folder / "config.json"))]
-        return cls(tokenizer, _templates(folder, config), named, eos_ids)
+        return cls(read_tokenizer_files(folder))
 
     def render(
         self, messages: Iterable[Message], add_generation_prompt: bool = False, tools: list[Any] | None = None
@@ -90,7 +71,9 @@ class ChatTokenizer:
         """
         template = self._templates.get("tool_use", self.template) if tools else self.template
         records = [_record(message, "tool_calls" in template) for message in messages]
-        return render(template, records, add_generation_prompt=add_generation_prompt, tools=tools, **self._named)
+        return render(
+            template, records, add_generation_prompt=add_generation_prompt, tools=tools, **self._special_tokens
+        )
 
     def prompt(self, example: Example) -> str:
         """The text to generate the example's last answer from: exactly what stands before that answer in training."""
@@ -101,7 +84,7 @@ class ChatTokenizer:
 
     def bos_text(self, text: str) -> str:
         """The begin-of-text token that a plain text still needs: empty when the model has none or the text has it."""
-        bos = self._named.get("bos_token", "")
+        bos = self._special_tokens.get("bos_token", "")
         return bos if self.adds_bos and not text.startswith(bos) else ""
 
     def encode(self, text: str) -> list[int]:
@@ -132,6 +115,16 @@ class ChatTokenizer:
     def vocabulary_size(self) -> int:
         """How many tokens there are, added ones included."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def _special_id(self, name: str) -> int | None:
+        token = self._special_tokens.get(name)
+        return None if token is None else self._tokenizer.token_to_id(token)
+
+    def _plain_template(self) -> str:
+        has_end_token = self._tokenizer.token_to_id("<|im_end|>") is not None
+        if not has_end_token and self.eos_id is None:
+            raise ModelError("The tokenizer has neither a chat template nor an end-of-text token.", NEXT)
+        return plain_chatml(has_end_token=has_end_token, with_bos=self.adds_bos)
 
     def _turn_end(self) -> int | None:
         """The added token that the template writes right after an answer; None when it writes none there."""
@@ -185,60 +178,3 @@ def _call(call: Any) -> dict[str, Any]:
 
 def _encoded(encoding: Encoding) -> Encoded:
     return Encoded(encoding.ids, encoding.offsets)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}", "Repair the file or download the model again.") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    """Chat templates by name; files win over the configuration, as in transformers."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        more = sorted((folder / "additional_chat_templates").glob("*.jinja"))
-        return {"default": file.read_text(encoding="utf-8"), **{one.stem: one.read_text("utf-8") for one in more}}
-    template = _json(folder / "chat_template.json").get("chat_template") or config.get("chat_template")
-    if isinstance(template, list):
-        return {one["name"]: one["template"] for one in template}
-    if isinstance(template, dict):
-        return template
-    return {"default": template} if template else {}
-
-
-def _text(token: Any) -> str | None:
-    return token.get("content") if isinstance(token, dict) else token if isinstance(token, str) else None
-
-
-def _named_tokens(config: dict[str, Any]) -> dict[str, str]:
-    more = config.get("extra_special_tokens")
-    entries = {**config, **(more if isinstance(more, dict) else {})}
-    named = {key: _text(value) for key, value in entries.items() if key.endswith("_token")}
-    return {key: text for key, text in named.items() if text is not None}
-
-
-def _add_missing_tokens(tokenizer: Tokenizer, config: dict[str, Any]) -> None:
-    """Tokens that only tokenizer_config.json knows, as transformers adds them."""
-    listed = config.get("added_tokens_decoder", {})
-    for _, token in sorted(listed.items(), key=lambda item: int(item[0])):
-        if tokenizer.token_to_id(token["content"]) is None:
-            flags = {key: token[key] for key in ("single_word", "lstrip", "rstrip", "normalized") if key in token}
-            tokenizer.add_tokens([AddedToken(token["content"], special=token.get("special", False), **flags)])
-
-
-def _eos_ids(config: dict[str, Any]) -> list[int]:
-    ids = config.get("eos_token_id")
-    return [one for one in (ids if isinstance(ids, list) else [ids]) if isinstance(one, int)]
-
-
-def _id(tokenizer: Tokenizer, token: str | None) -> int | None:
-    return None if token is None else tokenizer.token_to_id(token)
-
-
-def _adds_bos(tokenizer: Tokenizer, bos_id: int | None) -> bool:
-    return bos_id is not None and tokenizer.encode("a").ids[:1] == [bos_id]

@@ -198,8 +198,10 @@ def _alpaca(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | No
     if "instruction" not in names or "output" not in names:
         return None
     parts: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, ("history",), "history")}
-    parts |= {names["instruction"]: "user", **_optional(names, ("input",), "context"), names["output"]: "assistant"}
-    return Dialect("alpaca", parts)
+    context: dict[str, Part] = {
+        field: "context" for field in record if _plain(field) == "input"
+    }  # null belongs to it too
+    return Dialect("alpaca", {**parts, names["instruction"]: "user", **context, names["output"]: "assistant"})
 
 
 def _completion(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:

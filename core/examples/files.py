@@ -76,8 +76,9 @@ def _records(path: Path, problems: list[str]) -> Iterator[tuple[str, dict[str, A
     data = path.read_bytes()
     if data[:3] == b"\xef\xbb\xbf":
         data = data[3:]
-    if data.lstrip()[:1] == b"[":
-        entries = enumerate(_json_list(path, data), start=1)
+    whole = _whole(path, data)
+    if whole is not None:
+        entries = enumerate(whole, start=1)
         places = ((f"{path.name}, record {number}", entry) for number, entry in entries)
     else:
         places = _lines(path, data, problems)
@@ -88,10 +89,17 @@ def _records(path: Path, problems: list[str]) -> Iterator[tuple[str, dict[str, A
             problems.append(f"{place}: not a JSON object.")
 
 
-def _json_list(path: Path, data: bytes) -> list[Any]:
+def _whole(path: Path, data: bytes) -> list[Any] | None:
+    """The records of a file that is one JSON value: a list, or a single record; None when it is read by lines."""
+    is_list = data.lstrip()[:1] == b"["
+    if not is_list and path.suffix != ".json":
+        return None
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
+        return value if is_list else [value]
     except orjson.JSONDecodeError as error:
+        if not is_list:
+            return None
         raise DataError(f"{path.name}:{error.lineno}: not JSON ({error.msg}).", "Repair the file.") from error
 
 
