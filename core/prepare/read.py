@@ -1,0 +1,118 @@
+"""The first step: every row of every file, good or bad, with its place."""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from ..errors import DataError
+from ..untrusted import quote
+from . import encoding as encodings
+from .encoding import Encoding
+from .read_delimited import Dialect, read_delimited, sniff
+from .read_json import read_json, read_json_lines
+from .read_table import read_table
+from .read_text import read_text
+from .row import Found
+from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
+
+Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow"]
+HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file whose kind, encoding and dialect are known."""
+
+    path: Path
+    kind: Kind
+    encoding: Encoding | None
+    """None for files that are not text."""
+    dialect: Dialect | None
+    """None for files that are not delimited."""
+
+
+def look(path: Path) -> DataFile:
+    """What a file is, found from its content first and its suffix second.
+
+    Raises:
+        DataError: It is empty, damaged, or no data.
+    """
+    try:
+        with open_bytes(path) as file:
+            head = file.read(HEAD_BYTES)
+        if head.startswith(b"PAR1"):
+            return DataFile(path, "parquet", None, None)
+        if head.startswith((b"ARROW1", b"FEA1")):
+            return DataFile(path, "arrow", None, None)
+        found = encodings.detect(path)
+        kind = _kind_of_text(path, found)
+        dialect = sniff(path, found, suffix(path)) if kind == "csv" else None
+    except _damage() as error:
+        raise _damaged(path) from error
+    return DataFile(path, kind, found, dialect)
+
+
+def rows(file: DataFile) -> Iterator[Found]:
+    """All rows of a file.
+
+    Raises:
+        DataError: The file breaks off or is damaged.
+    """
+    try:
+        yield from _reader(file)()
+    except _damage() as error:
+        raise _damaged(file.path) from error
+
+
+def _reader(file: DataFile) -> Callable[[], Iterator[Found]]:
+    path, encoding = file.path, file.encoding
+    if encoding is None:
+        return lambda: read_table(path, file.kind)
+    if file.dialect is not None:
+        dialect = file.dialect
+        return lambda: read_delimited(path, encoding, dialect)
+    plain = {"json": read_json, "jsonl": read_json_lines, "text": read_text}
+    return lambda: plain[file.kind](path, encoding)
+
+
+def _kind_of_text(path: Path, encoding: Encoding) -> Kind:
+    name = suffix(path)
+    if name in TEXT_SUFFIXES:
+        return "text"
+    if name in (".csv", ".tsv", ".tab"):
+        return "csv"
+    filled = (line.content.strip() for line in encodings.lines(path, encoding) if line.content.strip())
+    first, second = next(filled, b""), next(filled, b"")
+    lines_suffix = name in (".jsonl", ".ndjson")
+    if _is_whole_object(first) and (lines_suffix or second):
+        return "jsonl"
+    if first[:1] in (b"{", b"["):
+        return "jsonl" if lines_suffix and first[-1:] == b"}" else "json"
+    if lines_suffix or name == ".json":
+        return "jsonl" if lines_suffix else "json"
+    raise DataError(f"{quote(str(path), 200)} is of no known kind.", f"Readable are {KNOWN}; give it its suffix.")
+
+
+def _is_whole_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What unpacking and reading raise on a damaged file; gzip and bz2 raise OSError."""
+    from zstandard import ZstdError
+
+    return (OSError, EOFError, UnicodeError, lzma.LZMAError, zlib.error, ZstdError)
+
+
+def _damaged(path: Path) -> DataError:
+    packed = packing(path)
+    what = f"is damaged or breaks off: it does not unpack as {packed}" if packed else "cannot be read"
+    return DataError(f"{quote(str(path), 200)} {what}.", "Fetch or export it again.")

@@ -1,0 +1,96 @@
+"""The Dataset Validation Report."""
+
+from ..checks import worst
+from ..reports import markdown
+from ..reports.markdown import number, percent, table
+from ..reports.report import Report
+from ..runs.record import now
+from .result import Balance, PrepareResult
+
+TITLE = "Dataset Validation Report"
+
+
+def report(result: PrepareResult) -> Report:
+    """The report with the mission's sections: Summary, Quality Checks, Token Statistics, Output Files, Warnings."""
+    parts = [
+        f"# {TITLE}\n",
+        f"**Date:** {now():%Y-%m-%d}\n**Source:** {_source(result)}\n",
+        f"{_finding(result)}\n",
+        f"## Summary\n\n{_summary(result)}",
+        f"## Quality Checks\n\n{markdown.check_table(result.checks)}",
+        f"## Token Statistics\n\n{_tokens(result)}",
+        f"## Output Files\n\n{_files(result)}",
+        f"## Warnings\n\n{_warnings(result)}",
+    ]
+    return Report(title=TITLE, headline=_finding(result), markdown="\n".join(parts))
+
+
+def _source(result: PrepareResult) -> str:
+    files = result.source.files
+    return files[0] if len(files) == 1 else f"{len(files)} files, from {files[0]} to {files[-1]}"
+
+
+def _finding(result: PrepareResult) -> str:
+    read, kept = result.source.rows_read, result.unique_examples
+    verdict = {"pass": "no problems", "warn": "with warnings", "fail": "not fit for training as it is"}
+    return f"{kept:,} of {read:,} rows are ready as {result.format}: {verdict[worst(result.checks)]}."
+
+
+def _summary(result: PrepareResult) -> str:
+    source = result.source
+    rows: list[tuple[str, object]] = [
+        ("Total Examples", number(result.total_examples)),
+        ("Unique Examples", number(result.unique_examples)),
+        ("Duplicates Removed", number(result.duplicates_removed)),
+        ("Format", result.format),
+        ("Near Duplicates Removed", number(result.near_duplicates_removed)),
+        ("Rows Read", number(source.rows_read)),
+        ("Read As", ", ".join(filter(None, (source.detected_format, source.encoding, source.dialect)))),
+        ("Records", _counts(source.records)),
+        ("Dropped", _counts(result.dropped_by_reason) or "none"),
+        ("Changed", _counts(result.changed_by_rule) or "none"),
+        ("Personal Data", _counts(result.personal_data) or "none found"),
+    ]
+    if result.balance:
+        rows.append((f"Classes in {result.balance.field}", _classes(result.balance)))
+    return table(("Metric", "Value"), rows)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+
+
+def _classes(balance: Balance) -> str:
+    shown = ", ".join(f"{one.label} {percent(one.share, 0)}" for one in balance.classes[:6])
+    more = balance.classes_total - min(6, len(balance.classes))
+    return shown + (f" and {more} more" if more else "")
+
+
+def _tokens(result: PrepareResult) -> str:
+    rows = ((s.field, s.min, s.max, s.mean, s.median, s.p95) for s in result.token_statistics)
+    note = f"\nCounts: {result.tokens_counted_by}.\n"
+    cut = result.truncation
+    if cut:
+        note += "`row` is the whole row in the model's chat template; "
+        note += f"{cut.length_for_99_percent:,} tokens hold 99% of the rows whole.\n"
+    return table(("Field", "Min", "Max", "Mean", "Median", "95%"), rows) + note
+
+
+def _files(result: PrepareResult) -> str:
+    rows = [
+        (
+            one.path.name,
+            f"{number(one.examples)} ({percent(one.share, 0)})"
+            if one.share is not None
+            else f"{number(one.examples)} lines",
+            one.purpose,
+        )
+        for one in result.files
+    ]
+    folder = result.files[0].path.parent
+    where = f"\nWould lie in {folder}; nothing was written.\n" if result.dry_run else f"\nIn {folder}.\n"
+    return table(("File", "Examples", "Purpose"), rows) + where
+
+
+def _warnings(result: PrepareResult) -> str:
+    return "".join(f"- {warning}\n" for warning in result.warnings) or "- None\n"

@@ -1,0 +1,164 @@
+"""What a preparation is asked to do, checked without opening the data."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .. import paths
+from ..errors import FinetunerError, InputError
+from ..examples.dialects import PART_WORDS, Format
+from ..models.source import resolve_model
+from ..runs.request import RunRequest
+from ..settings import Settings
+from ..untrusted import quote
+from . import sources
+
+Dedup = Literal["off", "exact", "near"]
+Pii = Literal["off", "report", "redact", "drop"]
+
+
+class PrepareRequest(RunRequest):
+    """Arguments of `prepare`."""
+
+    data_path: str | tuple[str, ...]
+    """File, folder, glob, or list: JSON, JSONL, CSV/TSV, TXT/Markdown, Parquet, Arrow; also packed (.gz, .zst)."""
+
+    format: Format = "openai"
+    """Format of the written records. Plain text has no prompts and needs completion."""
+
+    model_name: str | None = None
+    """Base model whose tokenizer and chat template count and check the rows; without it token counts are estimates."""
+
+    columns: dict[str, str] | None = None
+    """Field -> role (system, user, context, assistant, prompt, completion, messages), when it cannot be guessed."""
+
+    dedup: Dedup = "near"
+    """off keeps duplicates (in one split), exact drops equal rows, near also similar ones."""
+
+    near_duplicate_threshold: float = Field(default=0.8, gt=0, le=1)
+    """Jaccard similarity of word triples from which two rows count as near duplicates, above 0 to 1."""
+
+    pii: Pii = "redact"
+    """Personal data and secrets: off, report only, redact to placeholders such as [EMAIL_1], or drop the row."""
+
+    min_length: int = Field(default=1, ge=0)
+    """Tokens of all texts of a row together; shorter rows are dropped."""
+
+    max_length: int | None = Field(default=None, ge=1)
+    """Tokens a training row may have. Longer rows are kept and reported with what training would cut off."""
+
+    valid_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of rows that goes to valid.jsonl, 0 to below 1; 0 writes none."""
+
+    stratify_by: str | None = None
+    """Field whose values are spread evenly over both splits; default: a category field or short answers, if found."""
+
+    group_by: str | None = None
+    """Field whose equal values stay in one split, such as a user or document id."""
+
+    benchmarks: tuple[str, ...] = ()
+    """Local benchmark files (test sets) to look for in the data."""
+
+
+def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:
+    """The request with absolute paths, all contradictions found at once.
+
+    Raises:
+        InputError: One or several arguments cannot be, each with its next step.
+    """
+    entries = entries_of(request)
+    problems: list[FinetunerError] = []
+    output_dir, resolved, benchmarks = request.output_dir, entries, request.benchmarks
+    try:
+        output_dir = paths.confine(request.output_dir, settings)
+        resolved = sources.absolute(entries, settings)
+        sources.expand(resolved, settings, leave_out=output_dir)
+    except FinetunerError as error:
+        problems.append(error)
+    try:
+        benchmarks = tuple(_local_or_name(name, settings) for name in request.benchmarks)
+    except FinetunerError as error:
+        problems.append(error)
+    problems += _contradictions(request, settings)
+    _raise_all(problems)
+    return request.model_copy(
+        update={
+            "data_path": resolved,
+            "output_dir": output_dir,
+            "benchmarks": benchmarks,
+            "format": _format(request, entries),
+        }
+    )
+
+
+def entries_of(request: PrepareRequest) -> tuple[str, ...]:
+    """data_path as a list, also when a client sent the list as JSON text."""
+    given = request.data_path
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):
+        try:
+            parsed = json.loads(given)
+        except ValueError:
+            return (given,)
+        if isinstance(parsed, list) and all(isinstance(entry, str) for entry in parsed):
+            return tuple(parsed)
+    return (given,)
+
+
+def inputs(request: PrepareRequest) -> tuple[Path, ...]:
+    """The files whose content decides the result."""
+    settings = Settings.from_environment()
+    found = sources.expand(entries_of(request), settings, leave_out=request.output_dir)
+    return (*found, *(Path(name) for name in request.benchmarks if Path(name).is_file()))
+
+
+def outputs(request: PrepareRequest) -> tuple[str, ...]:
+    """Names that the run writes into output_dir."""
+    valid = ("valid.jsonl",) if request.valid_fraction else ()
+    return ("train.jsonl", *valid, "ledger.jsonl")
+
+
+def _format(request: PrepareRequest, entries: tuple[str, ...]) -> Format:
+    """completion for plain text when no format was asked for: a text without prompt cannot be a conversation."""
+    asked = "format" in request.model_fields_set
+    return "completion" if not asked and all(sources.is_plain_text(entry) for entry in entries) else request.format
+
+
+def _local_or_name(name: str, settings: Settings) -> str:
+    looks_like_file = "/" in name or "." in name
+    return str(paths.existing(name, settings, "The benchmark file")) if looks_like_file else name
+
+
+def _contradictions(request: PrepareRequest, settings: Settings) -> list[FinetunerError]:
+    problems: list[FinetunerError] = []
+    if request.max_length is not None and request.min_length > request.max_length:
+        problems.append(
+            InputError(
+                f"min_length {request.min_length} is above max_length {request.max_length}.", "Swap or change them."
+            )
+        )
+    for field, role in (request.columns or {}).items():
+        if role.strip().lower() not in PART_WORDS and field.strip().lower() not in PART_WORDS:
+            known = ", ".join(dict.fromkeys(PART_WORDS.values()))
+            problems.append(
+                InputError(f"columns: {quote(field)} has the unknown role {quote(role)}.", f"Use one of: {known}.")
+            )
+    if request.model_name is not None:
+        try:
+            resolve_model(request.model_name, settings)
+        except FinetunerError as error:
+            problems.append(error)
+    return problems
+
+
+def _raise_all(problems: list[FinetunerError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputError(
+            " ".join(f"{i}. {error.problem}" for i, error in enumerate(problems, 1)),
+            " ".join(f"{i}. {error.next_step}" for i, error in enumerate(problems, 1)),
+        )

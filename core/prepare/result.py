@@ -1,0 +1,146 @@
+"""What a preparation found and wrote."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ..checks import Check
+from ..examples.dialects import Format
+from ..schema import Model
+
+
+class Source(Model):
+    """What was read."""
+
+    files: tuple[str, ...]
+    """Files read, in order."""
+
+    detected_format: str
+    """Kind of the files: json, jsonl, csv, text, parquet, arrow; several with commas."""
+
+    encoding: str
+    """Text encoding found; several with commas."""
+
+    dialect: str | None
+    """Delimiter, quote and header of delimited files; null for others."""
+
+    records: dict[str, int]
+    """Rows by the way their record spells an example, such as "alpaca"."""
+
+    rows_read: int = Field(ge=0)
+    """Rows found, good or bad."""
+
+
+class TokenStatistics(Model):
+    """Tokens of one field over all written rows that have it."""
+
+    field: str
+    """Field or role; "row" is the whole row."""
+
+    min: int
+    max: int
+    mean: float
+    median: float
+    p95: float
+
+
+class OutputFile(Model):
+    """One written file; in a dry run, one that would be written."""
+
+    path: Path
+    examples: int
+    """Rows, or for the ledger its lines."""
+    share: float | None
+    """Share of the written rows, 0 to 1; null for the ledger."""
+    purpose: str
+
+
+class Share(Model):
+    """One class of the data."""
+
+    label: str
+    examples: int
+    share: float
+
+
+class Balance(Model):
+    """How the rows spread over classes."""
+
+    field: str
+    """Field that holds the class; "answer" for short answers."""
+
+    classes: tuple[Share, ...]
+    """The classes, largest first, at most 20."""
+
+    classes_total: int
+
+    imbalance: float
+    """Largest class through smallest."""
+
+
+class Truncation(Model):
+    """What training at max_length tokens would cut off; measured with the model's tokenizer."""
+
+    max_length: int | None
+    """The limit asked for; null when none was."""
+
+    rows_over: int
+    lost_tokens: int
+    lost_trained_tokens: int
+    """Lost tokens that the loss would have been on."""
+
+    rows_without_trained_token: int
+    """Rows that would teach nothing."""
+
+    length_for_99_percent: int
+    """Smallest length that holds 99% of the rows whole."""
+
+
+class PrepareResult(Model):
+    """Result of `prepare`. rows_read = unique_examples + all of dropped_by_reason."""
+
+    source: Source
+
+    format: Format
+    """Format of the written records."""
+
+    total_examples: int
+    """Usable examples before duplicates were removed."""
+
+    unique_examples: int
+    """Examples written to train.jsonl and valid.jsonl."""
+
+    duplicates_removed: int
+    """Rows equal to an earlier one."""
+
+    near_duplicates_removed: int
+    """Rows similar to an earlier one."""
+
+    dropped_by_reason: dict[str, int]
+    """Rows left out, by rule, duplicates included."""
+
+    changed_by_rule: dict[str, int]
+    """Rows kept with a change, by rule."""
+
+    personal_data: dict[str, int]
+    """Personal data and secrets found, by kind."""
+
+    checks: tuple[Check, ...]
+
+    token_statistics: tuple[TokenStatistics, ...]
+
+    tokens_counted_by: str
+    """Whose tokenizer counted, or how the counts were estimated."""
+
+    truncation: Truncation | None
+    """Null without model_name."""
+
+    files: tuple[OutputFile, ...]
+
+    balance: Balance | None
+    """Null when the rows have no classes."""
+
+    warnings: tuple[str, ...]
+
+    dry_run: bool
+    """Whether nothing was written."""

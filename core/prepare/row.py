@@ -1,0 +1,59 @@
+"""A row on its way from a file to a split."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..examples.types import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a reader found at one place: a record, or something that is none."""
+
+    line: int
+    """Line where it begins, from 1; in Parquet, Arrow and whole JSON files the number of the row."""
+
+    raw: bytes
+    """Its bytes as UTF-8 where it could be decoded."""
+
+    record: dict[str, Any] | None
+    """The record; None when it is bad."""
+
+    problem: str | None = None
+    """Name of the rule that it breaks when it is bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which row this is."""
+
+    source: str
+    """The file it came from."""
+
+    line: int
+    """Where in the file; see `Found.line`."""
+
+    row_id: str
+    """Number in reading order and digest of the raw content, "17-9f86d081"; unique, and proves an unchanged source."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One record and what it has become so far."""
+
+    place: Place
+
+    record: dict[str, Any]
+    """The record as it was read."""
+
+    example: Example
+    """The example in it, after cleaning."""
+
+    shape: str
+    """The dialect that it was written in."""
+
+    prepared: dict[str, Any] = field(default_factory=dict)
+    """The record to be written."""
+
+    index: int = -1
+    """Place among the rows that are kept in the store; -1 before it has one."""

@@ -1,0 +1,119 @@
+"""The files behind data_path, and how to open one whatever it is packed with."""
+
+import bz2
+import glob
+import gzip
+import lzma
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from .. import paths
+from ..errors import PathError
+from ..settings import Settings
+from ..untrusted import quote
+
+RECORD_SUFFIXES = (
+    *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".tab"),
+    *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
+)
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+RESULT_NAMES = ("train.jsonl", "valid.jsonl", "ledger.jsonl", "report.md")
+KNOWN = "JSON, JSONL, CSV, TSV, TXT, Markdown, Parquet and Arrow files, also packed as .gz, .bz2, .xz or .zst"
+
+
+def absolute(entries: Sequence[str], settings: Settings) -> tuple[str, ...]:
+    """The entries of data_path with their paths absolute and confined; globs keep their pattern.
+
+    Raises:
+        PathError: An entry lies outside the roots or does not exist.
+    """
+    if not entries:
+        raise PathError("data_path is an empty list.", "Name at least one file, folder or glob.")
+    return tuple(_absolute(entry, settings) for entry in entries)
+
+
+def _absolute(entry: str, settings: Settings) -> str:
+    if not entry.strip():
+        raise PathError("data_path holds an empty path.", "Name a file, folder or glob.")
+    return str(paths.confine(entry, settings) if _is_glob(entry, settings) else paths.existing(entry, settings, "Data"))
+
+
+def _is_glob(entry: str, settings: Settings) -> bool:
+    """Whether an entry is a pattern: it has the signs of one, and no file has just that name."""
+    return any(sign in entry for sign in "*?[") and not paths.confine(entry, settings).exists()
+
+
+def expand(entries: Sequence[str], settings: Settings, leave_out: Path | None = None) -> tuple[Path, ...]:
+    """The files behind absolute entries, each once, folders and globs in the order of their names.
+
+    A folder gives its data files at any depth; text files only when it has no records. Hidden files, and what lies
+    in `leave_out` (the output folder) below a data folder, do not count.
+
+    Raises:
+        PathError: A folder or glob holds no data file, or a link leads out of the roots.
+    """
+    found: dict[Path, None] = {}
+    for entry in entries:
+        found |= dict.fromkeys(paths.confine(path, settings) for path in _files(Path(entry), leave_out))
+    return tuple(found)
+
+
+def _files(entry: Path, leave_out: Path | None) -> list[Path]:
+    if entry.is_file():
+        return [entry]
+    if entry.is_dir():
+        inside = [path for path in sorted(entry.rglob("*")) if _counts(path, entry, leave_out)]
+        records = [path for path in inside if suffix(path) in RECORD_SUFFIXES]
+        texts = [path for path in inside if suffix(path) in TEXT_SUFFIXES]
+        if records or texts:
+            return records or texts
+        raise PathError(f"The folder {quote(str(entry), 200)} holds no data files.", f"Known are {KNOWN}.")
+    matches = [Path(name) for name in sorted(glob.glob(str(entry), recursive=True))]
+    plain = [path for path in matches if path.is_file()]
+    if not plain:
+        raise PathError(f"No file matches {quote(str(entry), 200)}.", "Check the pattern, or name the files in a list.")
+    return plain
+
+
+def _counts(path: Path, folder: Path, leave_out: Path | None) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    if leave_out == folder:  # results of an earlier run beside the data are not data
+        ours = path.parent == folder and path.name in RESULT_NAMES and (folder / ".run").is_dir()
+    else:
+        ours = leave_out is not None and leave_out in path.parents
+    return path.is_file() and not hidden and not ours
+
+
+def suffix(path: Path | str) -> str:
+    """The file's suffix in small letters, without that of its packing."""
+    path = Path(str(path).lower())
+    return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
+
+
+def is_plain_text(entry: str) -> bool:
+    """Whether an entry of data_path names text files, by its suffix."""
+    return suffix(entry) in TEXT_SUFFIXES
+
+
+def packing(path: Path) -> str | None:
+    """How the file is packed, by its suffix; None when it is not."""
+    return path.suffix.lower() if path.suffix.lower() in PACKED_SUFFIXES else None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's content as a binary stream, unpacked."""
+    match packing(path):
+        case ".gz":
+            return cast(IO[bytes], gzip.open(path, "rb"))
+        case ".bz2":
+            return cast(IO[bytes], bz2.open(path, "rb"))
+        case ".xz":
+            return cast(IO[bytes], lzma.open(path, "rb"))
+        case ".zst":
+            import zstandard
+
+            return cast(IO[bytes], zstandard.open(path, "rb"))
+        case _:
+            return path.open("rb")

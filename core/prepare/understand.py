@@ -1,0 +1,91 @@
+"""From a record to the example in it."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import xxhash
+
+from ..errors import DataError, InputError
+from ..examples.dialects import read_dialect, recognise
+from ..untrusted import quote
+from .job import Job
+from .row import Found, Place, Row
+
+NAMES_FROM_ROWS = 1_000  # rows after which a column that was named must have been seen
+
+
+class Understanding:
+    """Makes rows of what the readers found; what is no record, or in no known dialect, goes to the ledger.
+
+    Attributes:
+        bad: Rows that are no record, by the rule they break.
+        unreadable: Reasons for which records could not be read as examples, with one place each.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._names: Counter[str] = Counter()
+        self.bad: Counter[str] = Counter()
+        self.unreadable: dict[str, Place] = {}
+        self.unreadable_count = 0
+
+    def rows(self, source: str, found: Iterable[Found]) -> list[Row]:
+        """The rows of one batch of what a reader found in a file."""
+        return [row for one in found if (row := self._row(source, one)) is not None]
+
+    def _row(self, source: str, found: Found) -> Row | None:
+        self._job.rows_read += 1
+        digest = xxhash.xxh3_64_hexdigest(found.raw)
+        place = Place(source, found.line, f"{self._job.rows_read}-{digest}")
+        if found.record is None:
+            rule = found.problem or "invalid_json"
+            self.bad[rule] += 1
+            self._job.ledger.drop(place, rule, found.raw)
+            return None
+        if self._job.rows_read <= NAMES_FROM_ROWS:
+            self._names.update(found.record.keys())
+        return self._read(place, found.record)
+
+    def _read(self, place: Place, record: dict[str, Any]) -> Row | None:
+        columns = self._job.request.columns
+        try:
+            dialect = recognise(record, columns)
+            if dialect is not None:
+                row = Row(place, record, read_dialect(record, dialect), dialect.label)
+                self._job.shapes[row.shape] += 1
+                return row
+            reason = f"no known fields among {', '.join(quote(str(name), 40) for name in list(record)[:8]) or 'none'}"
+        except DataError as error:
+            reason = error.problem
+        self.unreadable_count += 1
+        if len(self.unreadable) < 5:
+            self.unreadable.setdefault(reason, place)
+        self._job.ledger.drop(place, "not_an_example", record, matched=reason)
+        return None
+
+    def check_names(self) -> None:
+        """Every column that the request names must be in the data.
+
+        Raises:
+            InputError: One is not; the nearest names that are there are offered.
+        """
+        if not self._names:
+            return
+        request = self._job.request
+        wanted = {"stratify_by": request.stratify_by, "group_by": request.group_by}
+        problems = [
+            f"{arg}: there is no field {quote(name)}."
+            for arg, name in wanted.items()
+            if name and name not in self._names
+        ]
+        for field, role in (request.columns or {}).items():
+            if field not in self._names and role not in self._names:
+                problems.append(f"columns: there is no field {quote(field)}.")
+        if problems:
+            asked = " ".join(name for name in (*wanted.values(), *(request.columns or {})) if name)
+            near = difflib.get_close_matches(asked, self._names, n=1, cutoff=0.5)
+            hint = f"Did you mean {quote(near[0], 40)}? " if near else ""
+            fields = ", ".join(quote(name, 40) for name in list(self._names)[:20])
+            raise InputError(" ".join(problems), f"{hint}The fields are {fields}.")

@@ -1,0 +1,127 @@
+"""What can be said of the data as a whole, once every row has gone its way."""
+
+from collections.abc import Iterable, Mapping
+
+from ..checks import Check
+from .job import Job
+from .read import DataFile
+from .result import Source
+from .understand import Understanding
+
+FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
+ENCODING_RULES = ("undecodable",)
+MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
+SMALL = 100  # examples; the mission holds 100 good ones for a usable set
+
+
+def ordered(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """The mission's five first, the others as they come."""
+    return tuple(sorted(checks, key=lambda check: FIRST.index(check.name) if check.name in FIRST else len(FIRST)))
+
+
+def reading_checks(job: Job, understanding: Understanding, files: list[DataFile]) -> list[Check]:
+    """What reading found: broken rows, records without the needed fields, and the encoding."""
+    bad = {rule: count for rule, count in understanding.bad.items() if rule not in ENCODING_RULES}
+    return [_syntax(job, bad), _fields(job, understanding), _encoding(understanding, files)]
+
+
+def _syntax(job: Job, bad: Mapping[str, int]) -> Check:
+    count = sum(bad.values())
+    if not count:
+        return Check(name="Valid JSON", status="pass", details="0 errors; every row could be parsed", count=0)
+    details = f"{count:,} errors ({_listed(bad)}); each dropped, with its text in ledger.jsonl"
+    status = "fail" if count > MANY * job.rows_read else "warn"
+    return Check(
+        name="Valid JSON", status=status, details=details, count=count, next_step="Correct these rows at the source."
+    )
+
+
+def _fields(job: Job, understanding: Understanding) -> Check:
+    dropped = job.ledger.dropped_by_reason
+    count = understanding.unreadable_count + dropped["no_prompt"]
+    if not count:
+        return Check(name="Required Fields", status="pass", details="Missing: none", count=0)
+    reasons = [f"{reason} (first in line {place.line})" for reason, place in understanding.unreadable.items()]
+    if dropped["no_prompt"]:
+        reasons.append(f"{dropped['no_prompt']:,} plain texts without a prompt")
+    status = "fail" if count > MANY * job.rows_read else "warn"
+    details = f"Missing in {count:,} rows, all dropped: {'; '.join(reasons)}"
+    step = "Say with `columns` which field is what, or correct the rows."
+    return Check(name="Required Fields", status=status, details=details, count=count, next_step=step)
+
+
+def _encoding(understanding: Understanding, files: list[DataFile]) -> Check:
+    names = (
+        ", ".join(dict.fromkeys(file.encoding.label for file in files if file.encoding))
+        or "typed columns, no text encoding"
+    )
+    broken = sum(understanding.bad[rule] for rule in ENCODING_RULES)
+    guessed = any(file.encoding and file.encoding.guessed for file in files)
+    if broken:
+        details = f"{names}; {broken:,} rows with bytes that are not in it were dropped, kept in ledger.jsonl"
+        return Check(
+            name="Encoding", status="warn", details=details, count=broken, next_step="Export the data as UTF-8."
+        )
+    if guessed:
+        step = "Read some rows; if letters are wrong, convert the file to UTF-8."
+        return Check(
+            name="Encoding", status="warn", details=f"{names}; read as such, written as UTF-8", count=0, next_step=step
+        )
+    return Check(name="Encoding", status="pass", details=names, count=0)
+
+
+def accounting_check(job: Job) -> Check:
+    """Whether every row that was read is either written or dropped for a reason."""
+    dropped, kept = job.ledger.dropped_by_reason, job.store.kept_count
+    adds_up = job.rows_read == kept + sum(dropped.values())
+    reasons = f" ({_listed(dropped)})" if dropped else ""
+    details = f"{job.rows_read:,} read = {kept:,} kept + {sum(dropped.values()):,} dropped{reasons}"
+    details += "" if adds_up else "; this does not add up"
+    return Check(name="Row Accounting", status="pass" if adds_up else "fail", details=details)
+
+
+def source_of(job: Job, files: list[DataFile]) -> Source:
+    """What was read, as the result says it."""
+    dialects = dict.fromkeys(file.dialect.label for file in files if file.dialect)
+    encodings = dict.fromkeys(file.encoding.label for file in files if file.encoding)
+    return Source(
+        files=tuple(str(file.path) for file in files),
+        detected_format=", ".join(dict.fromkeys(file.kind for file in files)),
+        encoding=", ".join(encodings) or "none: typed columns",
+        dialect="; ".join(dialects) or None,
+        records=dict(job.shapes.most_common()),
+        rows_read=job.rows_read,
+    )
+
+
+def warnings(job: Job, checks: Iterable[Check]) -> tuple[str, ...]:
+    """What a person should know before training, gravest first."""
+    flawed = sorted((check for check in checks if check.status != "pass"), key=lambda check: check.status == "warn")
+    found = [f"{check.name}: {check.details}." + (f" {check.next_step}" if check.next_step else "") for check in flawed]
+    kept = job.store.kept_count
+    if kept < SMALL:
+        found.append(f"Only {kept:,} examples are left; fine-tuning usually wants {SMALL} good ones or more.")
+    if len(job.shapes) > 1:
+        found.append(f"The records come in several shapes ({_listed(job.shapes)}); see that they mean the same.")
+    changed = {rule: n for rule, n in job.ledger.changed_by_rule.items() if rule != "personal_data"}
+    if changed:
+        found.append(f"Texts were repaired ({_listed(changed)}); ledger.jsonl has them before and after.")
+    if job.request.dry_run:
+        found.append("Dry run: nothing was written; the files are those that would be.")
+    return tuple(found)
+
+
+def unusable_next_step(dropped: Mapping[str, int]) -> str:
+    """What to do when no row is left."""
+    main = max(dropped, key=lambda rule: dropped[rule])
+    steps = {
+        "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
+        "no_prompt": "Plain text has no prompts: pass format: completion.",
+        "too_short": "Lower min_length.",
+        "personal_data": "Use pii: redact instead of drop.",
+    }
+    return steps.get(main, "Check that the file holds records, one a line in JSON Lines.")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
