@@ -9,7 +9,7 @@ from ..errors import DataError
 from ..untrusted import quote
 from .convert import losses as losses
 from .convert import to_record as to_record
-from .turns import join, looks_like_turns, read_turns, text_of
+from .turns import has_roles, join, looks_like_turns, read_turns, text_of
 from .types import ChatExample, CompletionExample, Example, Message
 from .types import Format as Format
 
@@ -175,8 +175,7 @@ def _turns(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | Non
     field = _turn_field(record, names)
     if field is None:
         return None
-    shown = str(record[field])[:200] if isinstance(record[field], str) else str(record[field][0])
-    name: DialectName = "openai" if "'role'" in shown or '"role"' in shown else "sharegpt"
+    name: DialectName = "openai" if has_roles(record[field]) else "sharegpt"
     return Dialect(name, {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")})
 
 
@@ -198,9 +197,8 @@ def _alpaca(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | No
     if "instruction" not in names or "output" not in names:
         return None
     parts: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, ("history",), "history")}
-    context: dict[str, Part] = {
-        field: "context" for field in record if _plain(field) == "input"
-    }  # null belongs to it too
+    # A null `input` belongs to the dialect as much as an empty one.
+    context: dict[str, Part] = {field: "context" for field in record if _plain(field) == "input"}
     return Dialect("alpaca", {**parts, names["instruction"]: "user", **context, names["output"]: "assistant"})
 
 

@@ -3,8 +3,10 @@
 The one masking code: what `prepare` checks is what `train` learns and `evaluate` measures.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from ..errors import DataError
 from .chat import ChatTokenizer, Encoded, tools_of
@@ -94,7 +96,7 @@ def tokenize_rendered(
     rendered: Sequence[Rendered], tokenizer: ChatTokenizer, max_length: int | None
 ) -> list[Tokenized]:
     """Tokens and labels of rendered examples, in their order."""
-    encoded = tokenizer.encode_many([one.text for one in rendered])
+    encoded = tokenizer.encode_many(one.text for one in rendered)
     return [_labelled(one, tokens, max_length) for one, tokens in zip(rendered, encoded, strict=True)]
 
 
@@ -200,11 +202,8 @@ def _labelled(rendered: Rendered, encoded: Encoded, max_length: int | None) -> T
 def _labels(encoded: Encoded, spans: tuple[Span, ...]) -> list[int]:
     """A token is trained when it covers at least one character of a span."""
     labels = [NOT_TRAINED] * len(encoded.ids)
-    position = 0
     for span in spans:
-        while position < len(labels) and encoded.offsets[position][1] <= span.start:
-            position += 1
-        while position < len(labels) and encoded.offsets[position][0] < span.end:
-            labels[position] = encoded.ids[position]
-            position += 1
+        first = bisect_right(encoded.offsets, span.start, key=itemgetter(1))
+        last = bisect_left(encoded.offsets, span.end, key=itemgetter(0))
+        labels[first:last] = encoded.ids[first:last]
     return labels

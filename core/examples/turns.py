@@ -16,7 +16,7 @@ ROLES: dict[str, Role] = {
 }
 SPEAKER_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text", "message")
-USED_KEYS = frozenset({"name", "tool_calls"})
+USED_KEYS = frozenset({"name", "tool_calls", "function_call"})
 FIX = "Correct the record, or say with `columns` which field holds what."
 
 
@@ -29,6 +29,13 @@ def looks_like_turns(value: Any) -> bool:
     return (
         isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(turn, (Mapping, str)) for turn in value)
     )
+
+
+def has_roles(value: Any) -> bool:
+    """Whether a list of turns (or the JSON text of one) names its speakers in `role`, as OpenAI does."""
+    turns = _parsed(value) if isinstance(value, str) else value
+    first = turns[0] if isinstance(turns, (list, tuple)) and turns else turns
+    return isinstance(first, Mapping) and "role" in first
 
 
 def read_turns(value: Any) -> tuple[Message, ...]:
@@ -123,35 +130,48 @@ def _read_turn(turn: Any, index: int) -> tuple[Message, ...]:
     if not isinstance(turn, Mapping):
         raise DataError(f"Turn {index + 1} is neither an object nor a text.", FIX)
     speaker = _key(turn, SPEAKER_KEYS)
-    if speaker is None:
-        return _read_pair(turn, index)
+    return _read_pair(turn, index) if speaker is None else (_read_message(turn, speaker, index),)
+
+
+def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> Message:
     word = str(turn[speaker]).strip().lower()
     if word not in ROLES:
         raise DataError(f"Turn {index + 1} has the unknown role {quote(word)}.", f"Known roles: {', '.join(ROLES)}.")
     content = _key(turn, CONTENT_KEYS)
-    if content is None and "tool_calls" not in turn:
+    calls = _calls(turn)
+    if content is None and calls is None:
         raise DataError(f"Turn {index + 1} has no content.", FIX)
     text = "" if content is None else text_of(turn[content])
-    left = {
-        key: value for key, value in turn.items() if key not in {speaker, content} | USED_KEYS and value is not None
-    }
-    calls = turn.get("tool_calls") or None
     if word == "function_call" and calls is None:
         calls = _calls_in(text)
         text = "" if calls else text
-    name = turn.get("name")
-    return (
-        Message(ROLES[word], text, None if name is None else str(name), None if calls is None else tuple(calls), left),
-    )
+    name = None if turn.get("name") is None else str(turn["name"])
+    used = {speaker, content, *USED_KEYS}
+    left = {key: value for key, value in turn.items() if key not in used and value is not None}
+    return Message(ROLES[word], text, name, calls, left)
 
 
-def _calls_in(text: str) -> list[dict[str, Any]] | None:
+def _calls(turn: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
+    """The tool calls of a turn in OpenAI's shape, also those of its older `function_call`."""
+    calls, older = turn.get("tool_calls"), turn.get("function_call")
+    if isinstance(older, Mapping) and "name" in older and not calls:
+        calls = [call(str(older["name"]), older.get("arguments", {}))]
+    if not calls:
+        return None
+    if not isinstance(calls, (list, tuple)) or not all(isinstance(one, Mapping) for one in calls):
+        raise DataError("`tool_calls` is not a list of calls.", FIX)
+    if not all("name" in _function(one) for one in calls):
+        raise DataError("A tool call has no name.", FIX)
+    return tuple(calls)
+
+
+def _calls_in(text: str) -> tuple[Mapping[str, Any], ...] | None:
     """The tool calls that a ShareGPT `function_call` turn writes as JSON text; None when it is something else."""
     parsed = _parsed(text)
     calls = parsed if isinstance(parsed, list) else [parsed]
     if not calls or not all(isinstance(one, dict) and "name" in one for one in calls):
         return None
-    return [call(str(one["name"]), one.get("arguments", {})) for one in calls]
+    return tuple(call(str(one["name"]), one.get("arguments", {})) for one in calls)
 
 
 def _read_pair(turn: Mapping[str, Any], index: int) -> tuple[Message, ...]:

@@ -199,7 +199,7 @@ def test_offsets_point_at_the_characters_of_each_token(tmp_path: Path):
         tokenizer = ChatTokenizer.load(made_tokenizer(tmp_path / name, name))
         text = "hello to you\n\n two  spaces"
         encoded = tokenizer.encode_with_offsets(text)
-        assert encoded == tokenizer.encode_many([text])[0]
+        assert [encoded] == list(tokenizer.encode_many([text]))
         covered = sorted({place for start, end in encoded.offsets for place in range(start, end)})
         assert covered == list(range(len(text))), name
 
@@ -225,7 +225,7 @@ def test_tool_definitions_are_read_from_a_list_or_from_json_text():
     assert tools_of(ChatExample((), {"tools": [{"name": "a"}]})) == [{"name": "a"}]
     assert tools_of(ChatExample((), {"tools": ""})) is None
     assert tools_of(ChatExample((), {})) is None
-    with pytest.raises(DataError, match="`tools` is not JSON"):
-        tools_of(ChatExample((), {"tools": "a hammer"}))
-    with pytest.raises(DataError, match="not a list"):
-        tools_of(ChatExample((), {"tools": {"name": "a"}}))
+    assert tools_of(ChatExample((), {"tools": "hammer, saw"})) is None
+    assert tools_of(ChatExample((), {"tools": ["hammer"]})) is None
+    with pytest.raises(DataError, match="`tools` is not valid JSON"):
+        tools_of(ChatExample((), {"tools": '[{"name": '}))

@@ -140,6 +140,8 @@ def test_columns_that_cannot_be_are_refused():
         ({"messages": [{"colour": "red"}]}, "Turn 1 has no role; its fields are «colour»"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "type «image_url»"),
         ({"instruction": "a", "output": "b", "history": ["x"]}, "`history` is not"),
+        ({"messages": [{"role": "assistant", "tool_calls": "f()"}]}, "`tool_calls` is not a list"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"type": "function"}]}]}, "A tool call has no name"),
     ],
 )
 def test_a_broken_conversation_is_refused_with_the_turn(record: dict[str, Any], problem: str):
@@ -264,7 +266,20 @@ def test_openai_keeps_names_ids_weights_and_calls():
     assert to_record(example, "openai") == record
     assert losses(example, "sharegpt") == ("A message with both text and tool calls becomes two turns.",)
     assert len(losses(example, "alpaca")) == 2
-    assert '"name": "f"' in to_record(example, "alpaca")["output"] + str(to_record(example, "alpaca"))
+    assert to_record(example, "alpaca") == {
+        "instruction": "x",
+        "input": "",
+        "output": "done",
+        "history": [["a", 'wait\n\n{"name": "f", "arguments": {}}']],
+        "tools": record["tools"],
+    }
+
+
+def test_the_older_function_call_of_openai_is_a_tool_call():
+    turn = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    example = read_record({"messages": [PAIR[0], turn]})
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert to_record(example, "openai")["messages"][1] == {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 def test_content_that_is_null_beside_tool_calls_is_empty():
