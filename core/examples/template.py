@@ -47,7 +47,7 @@ def render(template: str, messages: list[dict[str, Any]], **variables: Any) -> s
     chat = [_with_reasoning(message) for message in messages]
     try:
         return compiled(template).render(messages=chat, **variables)
-    except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
+    except (jinja2.TemplateError, TypeError, LookupError, ValueError, AttributeError, ArithmeticError) as error:
         raise DataError(
             f"The model's chat template refuses the conversation: {quote(str(error), 200)}.",
             "Change the conversation to what this model expects, or choose another model.",
