@@ -24,9 +24,10 @@ class Job:
     rows_read: int = 0
     shapes: Counter[str] = field(default_factory=Counter)
     """Rows by the dialect they were written in."""
+    unused: Counter[str] = field(default_factory=Counter)
+    """Fields that are no part of the conversation, by rows that have them; among the first rows."""
     personal_data: Counter[str] = field(default_factory=Counter)
     """Values found, by kind."""
-    warnings: list[str] = field(default_factory=list)
 
 
 class Step(Protocol):

@@ -142,7 +142,7 @@ _cache = _Powers(np.ones(1, dtype=np.uint64), np.ones(1, dtype=np.uint64))
 def _powers(count: int) -> _Powers:
     """MULTIPLIER^0, ^1, ... and their inverses, at least `count` of each; kept, since every batch needs them."""
     if len(_cache.up) < count:
-        size = max(count, 2 * len(_cache.up))
+        size = max(2 * count, 1 << 20)
         with np.errstate(over="ignore"):
             _cache.up = np.cumprod(np.concatenate([[1], np.full(size, MULTIPLIER)]).astype(np.uint64), dtype=np.uint64)
             _cache.down = np.cumprod(np.concatenate([[1], np.full(size, INVERSE)]).astype(np.uint64), dtype=np.uint64)

@@ -65,6 +65,28 @@ def _map_json(value: Any, place: str, apply: Callable[[str, str], str]) -> Any:
     return value
 
 
+def all_texts(example: Example) -> list[str]:
+    """All texts of an example, those in leftover fields and tool calls too; what `map_texts` sees everywhere."""
+    texts = texts_of(example)
+    _collect(example.fields, texts)
+    if not isinstance(example, CompletionExample):
+        for message in example.messages:
+            if message.fields or message.tool_calls or message.name:
+                _collect((message.fields, message.tool_calls, message.name), texts)
+    return texts
+
+
+def _collect(value: Any, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            _collect(part, texts)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _collect(part, texts)
+
+
 def texts_of(example: Example) -> list[str]:
     """All texts of an example that a model reads, in order."""
     if isinstance(example, CompletionExample):

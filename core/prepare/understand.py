@@ -8,7 +8,7 @@ from typing import Any
 import xxhash
 
 from ..errors import DataError, InputError
-from ..examples.dialects import read_dialect, recognise
+from ..examples.dialects import Dialect, read_dialect, recognise
 from ..untrusted import quote
 from .job import Job
 from .row import Found, Place, Row
@@ -30,6 +30,7 @@ class Understanding:
         self.bad: Counter[str] = Counter()
         self.unreadable: dict[str, Place] = {}
         self.unreadable_count = 0
+        self._dialects: dict[tuple[str, ...], Dialect | None] = {}
 
     def rows(self, source: str, found: Iterable[Found]) -> list[Row]:
         """The rows of one batch of what a reader found in a file."""
@@ -49,12 +50,13 @@ class Understanding:
         return self._read(place, found.record)
 
     def _read(self, place: Place, record: dict[str, Any]) -> Row | None:
-        columns = self._job.request.columns
         try:
-            dialect = recognise(record, columns)
+            dialect = self._dialect(record)
             if dialect is not None:
                 row = Row(place, record, read_dialect(record, dialect), dialect.label)
                 self._job.shapes[row.shape] += 1
+                if self._job.rows_read <= NAMES_FROM_ROWS:
+                    self._job.unused.update(map(str, row.example.fields))
                 return row
             reason = f"no known fields among {', '.join(quote(str(name), 40) for name in list(record)[:8]) or 'none'}"
         except DataError as error:
@@ -64,6 +66,16 @@ class Understanding:
             self.unreadable.setdefault(reason, place)
         self._job.ledger.drop(place, "not_an_example", record, matched=reason)
         return None
+
+    def _dialect(self, record: dict[str, Any]) -> Dialect | None:
+        """`recognise`, remembered for records of plain fields: those with the same fields filled are of one dialect."""
+        columns = self._job.request.columns
+        if any(isinstance(value, (list, dict)) or _may_be_json(value) for value in record.values()):
+            return recognise(record, columns)
+        key = tuple(name for name, value in record.items() if value is not None)
+        if key not in self._dialects:
+            self._dialects[key] = recognise(record, columns)
+        return self._dialects[key]
 
     def check_names(self) -> None:
         """Every column that the request names must be in the data.
@@ -89,3 +101,7 @@ class Understanding:
             hint = f"Did you mean {quote(near[0], 40)}? " if near else ""
             fields = ", ".join(quote(name, 40) for name in list(self._names)[:20])
             raise InputError(" ".join(problems), f"{hint}The fields are {fields}.")
+
+
+def _may_be_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from ..checks import Check
+from ..untrusted import quote
+from .balance import FIELD_NAMES
 from .job import Job
 from .read import DataFile
 from .result import Source
@@ -11,6 +13,8 @@ from .understand import Understanding
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
 ENCODING_RULES = ("undecodable",)
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
+LOST = 0.2  # share of dropped rows from which a person should look
+BESIDE = {*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected", "metadata", "meta", "url", "date"}
 SMALL = 100  # examples; the mission holds 100 good ones for a usable set
 
 
@@ -103,6 +107,17 @@ def warnings(job: Job, checks: Iterable[Check]) -> tuple[str, ...]:
         found.append(f"Only {kept:,} examples are left; fine-tuning usually wants {SMALL} good ones or more.")
     if len(job.shapes) > 1:
         found.append(f"The records come in several shapes ({_listed(job.shapes)}); see that they mean the same.")
+    if (lost := job.rows_read - kept) >= LOST * job.rows_read:
+        found.append(
+            f"{lost / job.rows_read:.0%} of the rows were dropped ({_listed(job.ledger.dropped_by_reason)}); "
+            "see in ledger.jsonl that this is meant."
+        )
+    if unseen := [name for name in job.unused if name.lower() not in BESIDE]:
+        named = ", ".join(quote(name, 40) for name in unseen[:8]) + (" and more" if len(unseen) > 8 else "")
+        found.append(
+            f"The model will not see the fields {named}: they stay beside the conversation. "
+            "Give them a role with `columns` if the answer depends on them."
+        )
     changed = {rule: n for rule, n in job.ledger.changed_by_rule.items() if rule != "personal_data"}
     if changed:
         found.append(f"Texts were repaired ({_listed(changed)}); ledger.jsonl has them before and after.")
