@@ -1,0 +1,64 @@
+"""What training would cost: tokens times epochs times a dated price."""
+
+from dataclasses import dataclass
+
+from .offer import snapshot_of
+from .prices import PriceTable
+from .request import OpenAIRequest
+from .result import Estimate
+
+# The service's rule for epochs "auto", as its data preparation cookbook has it.
+USUAL_EPOCHS = 3
+MIN_PASSES, MAX_PASSES = 100, 25_000  # examples x epochs that it aims at
+MAX_AUTO_EPOCHS = 25
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """An estimate and what limits it."""
+
+    estimate: Estimate
+    warnings: tuple[str, ...]
+
+
+def estimate_job(request: OpenAIRequest, examples: int, tokens: int, prices: PriceTable) -> Estimated:
+    """The cost of a job of this request.
+
+    Args:
+        request: The resolved request.
+        examples: Training examples.
+        tokens: Tokens of one pass over them, each example cut at the longest allowed.
+        prices: The price table.
+    """
+    if request.method == "reinforcement":
+        empty = _estimate(None, None, None, prices)
+        return Estimated(empty, ("Reinforcement is billed by the hour and by the grader's tokens: not estimated.",))
+    asked = request.hyperparameters.epochs
+    epochs = auto_epochs(examples) if asked == "auto" else asked
+    price = prices.usd_per_million_tokens.get(snapshot_of(request.model))
+    warnings: list[str] = []
+    if asked == "auto":
+        warnings.append(f"The service chooses the epochs; its published rule gives {epochs} for {examples:,} examples.")
+    if price is None:
+        known = ", ".join(sorted(prices.usd_per_million_tokens))
+        warnings.append(f"No price is known for this model, so usd is null. The table has: {known}.")
+    usd = None if price is None else round(tokens * epochs * price / 1e6, 4)
+    limit = request.max_cost_usd
+    if usd is not None and limit is not None and usd > limit:
+        warnings.append(f"The estimate of ${usd:,.2f} is above max_cost_usd ${limit:,.2f}.")
+    return Estimated(_estimate(tokens, epochs, usd, prices), tuple(warnings))
+
+
+def auto_epochs(examples: int) -> int:
+    """Epochs that the service chooses by itself: 3, more for few examples, fewer for many; 1 to 25."""
+    if not examples:
+        return USUAL_EPOCHS
+    if USUAL_EPOCHS * examples < MIN_PASSES:
+        return min(MAX_AUTO_EPOCHS, MIN_PASSES // examples)
+    if USUAL_EPOCHS * examples > MAX_PASSES:
+        return max(1, MAX_PASSES // examples)
+    return USUAL_EPOCHS
+
+
+def _estimate(tokens: int | None, epochs: int | None, usd: float | None, prices: PriceTable) -> Estimate:
+    return Estimate(tokens=tokens, epochs=epochs, usd=usd, price_as_of=prices.as_of, price_source=prices.source)

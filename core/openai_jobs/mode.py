@@ -1,0 +1,20 @@
+"""Hosted fine-tuning as a mode."""
+
+from ..runs.mode import Mode
+from .prices import OVERRIDE
+from .request import OpenAIRequest, inputs, outputs, resolve
+from .result import OpenAIResult
+
+MODE = Mode(
+    name="openai",
+    address="faion_finetuner.core.openai_jobs.mode:MODE",
+    request=OpenAIRequest,
+    result=OpenAIResult,
+    resolve=resolve,
+    inputs=inputs,
+    outputs=outputs,
+    run="faion_finetuner.core.openai_jobs.job:run",
+    report="faion_finetuner.core.openai_jobs.report:report",
+    uses_accelerator=False,
+    environment=("OPENAI_API_KEY", "OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"),
+)

@@ -1,0 +1,161 @@
+"""What to do about hosted fine-tuning, and the light checks of it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .. import paths
+from ..errors import FinetunerError, InputError, PathError
+from ..runs.request import RunRequest
+from ..schema import Model
+from ..settings import Settings
+from .prices import load_prices, overriding_file
+
+Action = Literal[
+    "check", "estimate", "start", "status", "events", "list", "cancel", "pause", "resume", "checkpoints", "chat"
+]
+Method = Literal["supervised", "dpo", "reinforcement"]
+LOCAL_ACTIONS = ("check", "estimate")
+
+
+class HostedHyperparameters(Model):
+    """Settings of a hosted job; "auto" leaves the choice to the service."""
+
+    epochs: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
+    """Passes over the data, 1 to 50. auto is estimated by the service's published rule."""
+
+    batch_size: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
+    """Examples per step, 1 or more."""
+
+    learning_rate_multiplier: float | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
+    """Scale of the service's own learning rate, above 0."""
+
+    beta: float | Literal["auto"] | None = Field(default=None, union_mode="left_to_right")
+    """dpo only: weight of staying near the base model, above 0."""
+
+
+class OpenAIRequest(RunRequest):
+    """Arguments of `openai`."""
+
+    action: Action
+    """check: hold the data against the service's rules. estimate: check, then tokens, epochs and price. Both work
+    offline, without a key. All others are refused: not available in this version."""
+
+    output_dir: Path = Path("openai")
+    """Folder for the report; created when missing. A relative path counts from the server's first root."""
+
+    data_path: Path | None = None
+    """Training data: a JSONL file in the service's format, or prepare's output_dir (its train.jsonl, valid.jsonl)."""
+
+    validation_path: Path | None = None
+    """Validation data: a JSONL file. Default: valid.jsonl when data_path is a folder that has one."""
+
+    model: str | None = None
+    """Hosted base model, as a dated snapshot such as gpt-4.1-mini-2025-04-14. Needed by estimate."""
+
+    suffix: str | None = Field(default=None, min_length=1, max_length=64)
+    """Part of the tuned model's name, up to 64 characters. For start."""
+
+    method: Method = "supervised"
+    """supervised: learn the answers. dpo: from pairs of a better and a worse one. reinforcement: from a grader."""
+
+    hyperparameters: HostedHyperparameters = HostedHyperparameters()
+    """Settings of the job."""
+
+    job_id: str | None = None
+    """A hosted job. For status, events, cancel, pause, resume and checkpoints."""
+
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    """Most that training may cost, in US dollars; estimate warns when it expects more."""
+
+    prompt: str | None = None
+    """What to ask the tuned model. For chat."""
+
+
+def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
+    """The request with absolute paths, all contradictions found at once.
+
+    Raises:
+        InputError: The action is not available, or arguments are missing, wrong or contradictory.
+    """
+    if request.action not in LOCAL_ACTIONS:
+        raise InputError(
+            f"action {request.action} is not available in this version; check and estimate are.",
+            "Use check or estimate here, and start and follow the job with the service's own dashboard or SDK.",
+        )
+    problems: list[FinetunerError] = [*_hyperparameter_problems(request), *_missing(request)]
+    data = validation = None
+    output_dir = request.output_dir
+    try:
+        output_dir = paths.confine(request.output_dir, settings)
+        data = request.data_path and paths.existing(request.data_path, settings, "data_path")
+        validation = request.validation_path and paths.existing(request.validation_path, settings, "validation_path")
+        data, validation = _files(data, validation)
+        load_prices()
+    except FinetunerError as error:
+        problems.append(error)
+    _raise_all(problems)
+    return request.model_copy(update={"output_dir": output_dir, "data_path": data, "validation_path": validation})
+
+
+def _files(data: Path | None, validation: Path | None) -> tuple[Path | None, Path | None]:
+    """The training file and the validation file; those of a prepared folder when the data is one."""
+    if data is not None and data.is_dir():
+        if not (data / "train.jsonl").is_file():
+            raise PathError(f"The folder '{data}' holds no train.jsonl.", "Give a JSONL file, or prepare's output_dir.")
+        prepared = data / "valid.jsonl"
+        validation = validation or (prepared if prepared.is_file() else None)
+        data = data / "train.jsonl"
+    if validation is not None and validation.is_dir():
+        raise PathError(f"validation_path '{validation}' is a folder.", "Give a JSONL file.")
+    if data is not None and data == validation:
+        raise PathError(
+            "data_path and validation_path are the same file.", "Give two files, or leave validation_path out."
+        )
+    return data, validation
+
+
+def _missing(request: OpenAIRequest) -> list[FinetunerError]:
+    problems: list[FinetunerError] = []
+    if request.data_path is None:
+        problems.append(InputError(f"{request.action} needs data_path.", "Give the JSONL file to look at."))
+    if request.action == "estimate" and request.model is None:
+        problems.append(InputError("estimate needs model.", "Give a snapshot such as gpt-4.1-mini-2025-04-14."))
+    return problems
+
+
+def _hyperparameter_problems(request: OpenAIRequest) -> list[FinetunerError]:
+    given = request.hyperparameters
+    problems: list[FinetunerError] = []
+    if given.epochs != "auto" and not 1 <= given.epochs <= 50:
+        problems.append(InputError(f"hyperparameters.epochs is {given.epochs}.", "Use 1 to 50, or auto."))
+    if given.batch_size != "auto" and given.batch_size < 1:
+        problems.append(InputError(f"hyperparameters.batch_size is {given.batch_size}.", "Use 1 or more, or auto."))
+    for name in ("learning_rate_multiplier", "beta"):
+        value = getattr(given, name)
+        if isinstance(value, float) and value <= 0:
+            problems.append(InputError(f"hyperparameters.{name} is {value}.", "Use a number above 0, or auto."))
+    if given.beta is not None and request.method != "dpo":
+        problems.append(InputError(f"hyperparameters.beta has no meaning for {request.method}.", "Leave it out."))
+    return problems
+
+
+def _raise_all(problems: list[FinetunerError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputError(
+            " ".join(f"{i}. {error.problem}" for i, error in enumerate(problems, 1)),
+            " ".join(f"{i}. {error.next_step}" for i, error in enumerate(problems, 1)),
+        )
+
+
+def inputs(request: OpenAIRequest) -> tuple[Path, ...]:
+    """The data, and the price file when one takes the place of the built-in table."""
+    return tuple(path for path in (request.data_path, request.validation_path, overriding_file()) if path is not None)
+
+
+def outputs(request: OpenAIRequest) -> tuple[str, ...]:
+    """Nothing besides the report: checking leaves the data alone."""
+    return ()
