@@ -1,0 +1,184 @@
+"""Is the difference between two models on the same items more than chance?
+
+Every score is a function of a sum over items: each item brings a row of numbers (right or wrong; matched n-grams;
+a log likelihood and its token count), and the score follows from the column sums. So one bootstrap and one
+permutation test, over items and paired between the models, serve every metric.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .result import Interval, Verdict
+
+Contrast = Literal["difference", "percent"]
+Array = NDArray[np.float64]
+
+ALPHA = 0.05
+MIN_ITEMS = 10  # below it even a strong effect seldom reaches ALPHA (exact McNemar needs 6 one-sided flips)
+RESAMPLES = 4_000  # the Monte Carlo error of p near ALPHA is then about 0.003
+EXACT_ITEMS = 12  # 2^12 swaps are enumerated instead of drawn
+CHUNK_CELLS = 4_000_000  # resampling weights held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """How a score follows from item rows."""
+
+    value: Callable[[Array], Array]
+    """From column sums of shape (..., k) to scores of shape (...)."""
+    higher_is_better: bool = True
+    binary: bool = False
+    """Rows are (0 or 1, 1): then the exact McNemar test applies."""
+    contrast: Contrast = "difference"
+    """What delta and its interval are: fine-tuned minus base, or the change in per cent of the base."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of both models; what needs both is None when only the base was measured."""
+
+    n: int
+    base: float
+    finetuned: float | None = None
+    delta: float | None = None
+    ci95: Interval | None = None
+    p_value: float | None = None
+
+
+def mean_of(sums: Array) -> Array:
+    """The mean behind rows (value, 1)."""
+    return sums[..., 0] / sums[..., 1]
+
+
+MEAN = Statistic(value=mean_of)
+SHARE = Statistic(value=mean_of, binary=True)
+
+
+def rows_of(values: Sequence[float]) -> Array:
+    """Rows (value, 1), one for each item, for MEAN and SHARE."""
+    column = np.asarray(values, dtype=np.float64)
+    return np.stack([column, np.ones_like(column)], axis=1)
+
+
+def compare(statistic: Statistic, base: Array, finetuned: Array | None, seed: int) -> Comparison:
+    """The score of both models over the same items, their paired difference, its 95% interval and p-value.
+
+    0/1 items: exact McNemar test, interval of Bonett and Price (2012). All others: approximate randomisation
+    (Noreen 1989; swapping the models' rows item by item) and the percentile bootstrap over items.
+
+    Args:
+        statistic: How the score follows from the rows.
+        base: Shape (items, k).
+        finetuned: The same items in the same order, or None when only the base was measured.
+        seed: Of the resampling; the same seed gives the same numbers.
+    """
+    score = float(statistic.value(base.sum(axis=0)))
+    if finetuned is None:
+        return Comparison(n=len(base), base=score)
+    other = float(statistic.value(finetuned.sum(axis=0)))
+    delta = float(_contrast(statistic, np.float64(score), np.float64(other)))
+    if statistic.binary:
+        interval, p_value = _binary(base[:, 0], finetuned[:, 0])
+    else:
+        generator = np.random.default_rng(seed)
+        interval = _bootstrap_interval(statistic, base, finetuned, generator)
+        p_value = _permutation_p(statistic, base, finetuned, generator)
+    return Comparison(n=len(base), base=score, finetuned=other, delta=delta, ci95=interval, p_value=p_value)
+
+
+def _contrast(statistic: Statistic, base: Array | np.float64, finetuned: Array | np.float64) -> Array | np.float64:
+    if statistic.contrast == "difference":
+        return finetuned - base
+    return 100 * (finetuned / base - 1)
+
+
+def _binary(base: Array, finetuned: Array) -> tuple[Interval, float]:
+    from scipy.stats import binomtest, norm
+
+    n = len(base)
+    won, lost = int(((finetuned == 1) & (base == 0)).sum()), int(((finetuned == 0) & (base == 1)).sum())
+    p_value = float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
+    # Bonett & Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+    # paired data": one imaginary item in each discordant cell, so that equal answers do not give a width of 0
+    up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = float(norm.ppf(1 - ALPHA / 2)) * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
+    return Interval(max(-1.0, up - down - half), min(1.0, up - down + half)), p_value
+
+
+def _bootstrap_interval(
+    statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator
+) -> Interval | None:
+    if (base == finetuned).all():  # every resample would say 0, which is no knowledge about other items
+        return None
+    n = len(base)
+    differences = []
+    for size in _chunks(RESAMPLES, n):
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            differences.append(
+                _contrast(statistic, statistic.value(counts @ base), statistic.value(counts @ finetuned))
+            )
+    all_differences = np.concatenate(differences)
+    finite = all_differences[np.isfinite(all_differences)]
+    if len(finite) < RESAMPLES * 0.99:  # the score is undefined on some resamples: an interval would be a guess
+        return None
+    low, high = np.quantile(finite, [ALPHA / 2, 1 - ALPHA / 2])
+    return Interval(float(low), float(high))
+
+
+def _permutation_p(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> float:
+    """Two-sided p-value: how often swapping the models' rows at random gives a difference at least as large."""
+    n = len(base)
+    swap_gain = finetuned - base
+    sums_base, sums_finetuned = base.sum(axis=0), finetuned.sum(axis=0)
+    observed = abs(float(statistic.value(sums_finetuned) - statistic.value(sums_base)))
+    threshold = observed - 1e-9 * max(1.0, observed)  # equal differences must count as equal despite rounding
+    exact = n <= EXACT_ITEMS
+    extreme = total = 0
+    for swaps in _all_swaps(n) if exact else _drawn_swaps(n, generator):
+        moved = swaps @ swap_gain
+        with np.errstate(invalid="ignore", divide="ignore"):
+            differences = statistic.value(sums_finetuned - moved) - statistic.value(sums_base + moved)
+        extreme += int((np.abs(differences) >= threshold).sum())
+        total += len(swaps)
+    return extreme / total if exact else (extreme + 1) / (total + 1)
+
+
+def _all_swaps(n: int) -> Iterator[Array]:
+    numbers = np.arange(2**n)[:, None]
+    yield ((numbers >> np.arange(n)[None, :]) & 1).astype(np.float64)
+
+
+def _drawn_swaps(n: int, generator: np.random.Generator) -> Iterator[Array]:
+    for size in _chunks(RESAMPLES, n):
+        yield (generator.random((size, n)) < 0.5).astype(np.float64)
+
+
+def _chunks(total: int, n: int) -> Iterator[int]:
+    size = max(1, CHUNK_CELLS // max(1, n))
+    for start in range(0, total, size):
+        yield min(size, total - start)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for there being several (Holm 1979), in the same order."""
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def judge(comparison: Comparison, adjusted_p: float, higher_is_better: bool) -> Verdict:
+    """What the comparison allows one to say."""
+    assert comparison.delta is not None
+    if comparison.n < MIN_ITEMS:
+        return "too few items"
+    if adjusted_p >= ALPHA or comparison.delta == 0:
+        return "no evidence"
+    return "improved" if (comparison.delta > 0) == higher_is_better else "regressed"

@@ -1,0 +1,107 @@
+"""The evaluation itself: read the rows, let both models work, compare, write down."""
+
+import time
+from typing import Any
+
+import orjson
+
+from .. import files
+from ..examples.types import Example, prompt_of
+from ..models.machine import look
+from ..runs.active import ActiveRun
+from ..runs.record import now
+from ..settings import Settings
+from ..untrusted import clean
+from . import conclusions, plan, tables
+from .benchmarks import Benchmarks
+from .contestants import Side, visit
+from .measured import Measured, measured
+from .request import EvaluateRequest
+from .result import EvaluateResult, Sample
+from .subject import Subject, read_subject
+
+SHOWN_CHARACTERS = 1_200
+
+
+def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
+    """Measure and compare; leaves samples.jsonl in output_dir.
+
+    Raises:
+        FinetunerError: Data, model or benchmarks cannot be used; the error says which and why.
+    """
+    began = time.monotonic()
+    settings = Settings.from_environment()
+    run.stage("reading the held-out rows")
+    subject = read_subject(request, settings)
+    benchmarks = _benchmarks(request, run)
+    result = EvaluateResult(
+        model_name=request.model_name,
+        finetuned_path=str(request.finetuned_path) if request.finetuned_path else None,
+        data_path=str(request.data_path),
+        evaluated_at=now(),
+        rows=len(subject.examples),
+        verdict=None,
+        answer_kind=subject.choice.kind,
+        answer_kind_reason=subject.choice.reason,
+        regression_margin=request.regression_margin,
+        max_new_tokens=subject.max_new_tokens,
+        checks=subject.checks,
+    )
+    if request.dry_run:
+        return result.model_copy(update={"plan": plan.expect(subject, request, look(), benchmarks)})
+    run.stage("loading the model")
+    sides: dict[Side, Measured] = {}
+
+    def measure(side: Side, model: Any) -> None:
+        sides[side] = measured(side, model, subject, benchmarks, run)
+
+    visit(subject.base_path, request.finetuned_path, settings, measure)
+    run.stage("comparing")
+    base, finetuned = sides["base"], sides.get("finetuned")
+    result = result.model_copy(update=tables.fill(subject, base, finetuned, request))
+    samples = _samples(subject, base, finetuned)
+    _write_samples(request, samples)
+    shown = tuple(_shortened(samples[i]) for i in subject.shown)
+    kept = {"samples": shown, "samples_path": str(request.output_dir / "samples.jsonl")}
+    result = conclusions.draw(result.model_copy(update=kept), base, finetuned)
+    return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
+
+
+def _benchmarks(request: EvaluateRequest, run: ActiveRun) -> Benchmarks | None:
+    if not request.benchmarks:
+        return None
+    run.stage("finding the benchmarks")
+    return Benchmarks(request.benchmarks, request.benchmarks_dir, request.limit)
+
+
+def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Sample]:
+    return [
+        Sample(
+            prompt=_readable(subject.examples[row]),
+            reference=subject.references[row],
+            base=base.answers[i].text,
+            finetuned=finetuned.answers[i].text if finetuned else None,
+        )
+        for i, row in enumerate(subject.asked)
+    ]
+
+
+def _readable(example: Example) -> str:
+    """The prompt as a person writes it: without the template's marks, roles only where there is more than one turn."""
+    prompt = prompt_of(example)
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return prompt[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in prompt)
+
+
+def _shortened(sample: Sample) -> Sample:
+    texts = sample.model_dump()
+    return Sample(**{name: text and clean(text, SHOWN_CHARACTERS) for name, text in texts.items()})
+
+
+def _write_samples(request: EvaluateRequest, samples: list[Sample]) -> None:
+    with files.atomic_writer(request.output_dir / "samples.jsonl") as file:
+        for sample in samples:
+            file.write(orjson.dumps(sample.model_dump()) + b"\n")

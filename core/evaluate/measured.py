@@ -1,0 +1,73 @@
+"""What one model did with the rows, the probes and the benchmarks; kept in the run folder so that a resume goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from ..models.generate import Generation, generate
+from ..models.load import load_tokenizer
+from ..runs.active import ActiveRun
+from ..schema import Model
+from . import likelihood, probes
+from .benchmarks import Benchmarks, BenchmarkScore
+from .contestants import Side
+from .likelihood import ItemLikelihood
+from .probes import ProbeAnswer
+from .subject import Subject
+
+BATCH_SIZE = 32  # on a CPU a step of 32 answers costs hardly more than one of 8
+
+
+class Measured(Model):
+    """One model's work, item by item, in the subject's order."""
+
+    likelihoods: tuple[ItemLikelihood, ...]
+    answers: tuple[Generation, ...]
+    """For the rows in `Subject.asked`."""
+    probes: tuple[ProbeAnswer, ...]
+    benchmarks: tuple[BenchmarkScore, ...]
+
+
+def measured(side: Side, model: Any, subject: Subject, benchmarks: Benchmarks | None, run: ActiveRun) -> Measured:
+    """Let one model do everything, or take what an earlier attempt of this run left."""
+    path = run.folder.path / f"measured-{side}.json"
+    if run.resume and (kept := _kept(path)) is not None:
+        return kept
+    name = "base" if side == "base" else "fine-tuned"
+    run.stage(f"{name}: likelihood of {len(subject.tokenized)} rows")
+    scored = likelihood.measure(model, subject.tokenized, _tell(run, len(subject.tokenized), "rows"))
+    run.stage(f"{name}: answering {len(subject.asked)} prompts")
+    answers = generate(
+        model,
+        subject.tokenizer,
+        [subject.prompts[i] for i in subject.asked],
+        max_new_tokens=subject.max_new_tokens,
+        batch_size=BATCH_SIZE,
+        on_done=_tell(run, len(subject.asked), "answers"),
+    )
+    run.stage(f"{name}: regression probes")
+    probed = probes.ask(model, subject.tokenizer, _tell(run, probes.count(), "choices"))
+    scores: tuple[BenchmarkScore, ...] = ()
+    if benchmarks is not None:
+        run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")
+        scores = benchmarks.measure(model, load_tokenizer(subject.base_path))
+    run.raise_if_stopped()
+    whole = Measured(likelihoods=tuple(scored), answers=tuple(answers), probes=probed, benchmarks=scores)
+    files.write_model(path, whole)
+    return whole
+
+
+def _kept(path: Path) -> Measured | None:
+    try:
+        return Measured.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):  # absent, or with a number that JSON does not have
+        return None
+
+
+def _tell(run: ActiveRun, total: int, unit: str) -> Callable[[int], None]:
+    def tell(done: int) -> None:
+        run.raise_if_stopped()
+        run.progress(done, total, unit)
+
+    return tell

@@ -1,0 +1,18 @@
+"""Evaluate as a mode."""
+
+from ..runs.mode import Mode
+from .request import EvaluateRequest, inputs, outputs, resolve
+from .result import EvaluateResult
+
+MODE = Mode(
+    name="evaluate",
+    address="faion_finetuner.core.evaluate.mode:MODE",
+    request=EvaluateRequest,
+    result=EvaluateResult,
+    resolve=resolve,
+    inputs=inputs,
+    outputs=outputs,
+    run="faion_finetuner.core.evaluate.evaluation:run",
+    report="faion_finetuner.core.evaluate.report:report",
+    uses_accelerator=True,
+)

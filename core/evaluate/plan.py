@@ -1,0 +1,62 @@
+"""What an evaluation would cost, before it is started."""
+
+import time
+from pathlib import Path
+
+from .. import extras
+from ..models.machine import Machine
+from . import probes
+from .benchmarks import Benchmarks
+from .likelihood import LOGITS_AT_ONCE
+from .request import EvaluateRequest
+from .result import Plan
+from .subject import Subject
+
+BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+OVERHEAD = 2.0  # attention, norms and Python beside the large matrix products; seen on SmolLM2-135M on two cores
+DECODE_PENALTY = 4.0  # one token at a time uses the arithmetic that much worse
+PROBE_TOKENS = 45  # a built-in question and its answer under a chat template
+
+
+def expect(subject: Subject, request: EvaluateRequest, machine: Machine, benchmarks: Benchmarks | None) -> Plan:
+    """Tokens, memory and a rough time for both models; benchmarks cost extra and leave the time unknown."""
+    models = 1 if request.finetuned_path is None else 2
+    scored = sum(len(tokens.input_ids) for tokens in subject.tokenized) + probes.count() * PROBE_TOKENS
+    prompts = sum(subject.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
+    generated = len(subject.asked) * subject.max_new_tokens
+    parameters = _parameters(subject.base_path)
+    work = 2 * parameters * models * (scored + prompts + DECODE_PENALTY * generated)
+    return Plan(
+        rows=len(subject.examples),
+        scored_tokens=models * scored,
+        generated_tokens=models * generated,
+        memory_bytes=parameters * BYTES[machine.dtype] + 4 * LOGITS_AT_ONCE,
+        seconds=None if benchmarks else round(OVERHEAD * work / _arithmetic_per_second(machine), 1),
+    )
+
+
+def _parameters(folder: Path) -> int:
+    safetensors = extras.require("safetensors", "Reading a model's size")
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safetensors.safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                size = 1
+                for length in file.get_slice(name).get_shape():
+                    size *= length
+                total += size
+    return total
+
+
+def _arithmetic_per_second(machine: Machine) -> float:
+    """Multiplications and additions per second of a matrix product, timed here for a moment."""
+    import torch
+
+    dtype = getattr(torch, machine.dtype)
+    left = torch.ones(256, 1024, dtype=dtype, device=machine.device)
+    right = torch.ones(1024, 1024, dtype=dtype, device=machine.device)
+    (left @ right).sum().item()  # warm up
+    began, rounds = time.perf_counter(), 20
+    total = sum((left @ right)[0, 0] for _ in range(rounds))
+    float(total)  # waits for the device
+    return rounds * 2 * left.numel() * right.shape[1] / (time.perf_counter() - began)

@@ -1,0 +1,217 @@
+"""The Model Evaluation Report."""
+
+from ..reports.markdown import bytes_size, number, percent, table
+from ..reports.report import Figure, Report
+from ..untrusted import fence
+from . import wording
+from .figure import picture
+from .result import EvaluateResult, Generations, Likelihood, ScoreRow
+
+TITLE = "Model Evaluation Report"
+SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Verdict")
+
+
+def report(result: EvaluateResult) -> Report:
+    """The finding first, then the mission's sections."""
+    headline = _headline(result)
+    parts = [f"# {TITLE}", _head(result), f"**{headline}**"]
+    if result.plan is not None:
+        parts += ["## Plan", _plan(result)]
+    else:
+        parts += [
+            "## Perplexity Comparison",
+            _perplexity(result),
+            "## Benchmark Results",
+            _benchmarks(result),
+            "## Task-Specific Evaluation",
+            _scores(result),
+            "## Sample Outputs",
+            _samples(result),
+            "## Regression Check",
+            _regression(result),
+        ]
+    parts += ["## Recommendations", _recommendations(result)]
+    figures = () if result.plan or not result.finetuned_path else (_figure(result),)
+    return Report(title=TITLE, headline=headline, markdown="\n\n".join(parts) + "\n", figures=figures)
+
+
+def _figure(result: EvaluateResult) -> Figure:
+    caption = "Left: differences of the scores with their 95% intervals. Right: share of right answers by capability."
+    return Figure(name="evaluation.png", png=picture(result), caption=caption)
+
+
+def _head(result: EvaluateResult) -> str:
+    tuned = f"`{result.finetuned_path}`" if result.finetuned_path else "none given: only the base was measured"
+    lines = (
+        f"**Model:** `{result.model_name}`",
+        f"**Fine-tuned:** {tuned}",
+        f"**Date:** {result.evaluated_at:%Y-%m-%d}",
+        f"**Held-out data:** `{result.data_path}`, {result.rows:,} rows",
+    )
+    return "  \n".join(lines)
+
+
+def _headline(result: EvaluateResult) -> str:
+    if result.plan is not None:
+        return f"Dry run: {result.rows:,} rows can be measured; nothing was."
+    first = {
+        "improved": "The fine-tuned model is better.",
+        "regressed": "The fine-tuned model is worse.",
+        "mixed": "The fine-tuned model is better in some scores and worse in others.",
+        "no evidence": "No difference beyond chance was found.",
+        "too few items": "Too few rows to tell whether fine-tuning helped.",
+        "base only": "Only the base model was measured.",
+        "not trustworthy": "These numbers cannot be trusted.",
+    }[result.verdict or "no evidence"]
+    failed = [check.details for check in result.checks if check.status == "fail"]
+    worse = [row.capability for row in result.regression if row.status == "warn"]
+    parts = [first, *failed, _main_numbers(result)]
+    if worse:
+        parts.append(f"It may have lost some of: {', '.join(worse)}.")
+    return " ".join(part for part in parts if part)
+
+
+def _main_numbers(result: EvaluateResult) -> str:
+    told = []
+    if result.scores:
+        row = min(result.scores, key=lambda row: 1.0 if row.p_value is None else row.p_value)
+        told.append(wording.change(row) if row.delta else f"{row.metric}: {wording.value(row, row.base)}.")
+    if (found := result.perplexity) is not None and found.base is not None:
+        tuned = f", fine-tuned {found.finetuned:,.2f}" if found.finetuned is not None else ""
+        told.append(f"Perplexity of held-out answers: base {found.base:,.2f}{tuned}.")
+    return " ".join(told)
+
+
+def _plan(result: EvaluateResult) -> str:
+    plan = result.plan
+    assert plan is not None
+    time = "unknown, because of the benchmarks" if plan.seconds is None else f"about {plan.seconds:,.0f} s"
+    return table(
+        ("What", "Expected"),
+        (
+            ("Rows", f"{plan.rows:,}"),
+            ("Tokens scored", f"{plan.scored_tokens:,}"),
+            ("Tokens generated, at most", f"{plan.generated_tokens:,}"),
+            ("Memory", bytes_size(plan.memory_bytes)),
+            ("Time, roughly", time),
+            ("Metrics", f"{result.answer_kind}: {result.answer_kind_reason}"),
+        ),
+    )
+
+
+def _perplexity(result: EvaluateResult) -> str:
+    answers, loss, everything = result.perplexity, result.loss, result.perplexity_all_tokens
+    if answers is None and loss is None:
+        return "Not measured: `metrics` named neither perplexity nor loss."
+    rows = (
+        ("Base", *(number(one and one.base, digits) for one, digits in ((answers, 2), (loss, 4), (everything, 2)))),
+        (
+            "Fine-tuned",
+            *(number(one and one.finetuned, digits) for one, digits in ((answers, 2), (loss, 4), (everything, 2))),
+        ),
+        ("**Improvement**", *(_percent_change(one) for one in (answers, loss, everything))),
+    )
+    note = "Lower is better. Perplexity and loss count the answers' tokens alone; the last column all tokens."
+    return (
+        table(("Model", "Perplexity", "Loss", "Perplexity, prompts included"), rows)
+        + "\n"
+        + note
+        + _evidence(answers or loss)
+    )
+
+
+def _percent_change(found: Likelihood | None) -> str | None:
+    return None if found is None or found.change_percent is None else f"{found.change_percent:+.1f}%"
+
+
+def _evidence(found: Likelihood | None) -> str:
+    if found is None:
+        return ""
+    size = f" Measured on {found.tokens:,} answer tokens of {found.n:,} rows."
+    if found.ci95 is None:
+        return size
+    return f"{size} 95% interval of the change: {wording.between(found.ci95)}%: {found.verdict}."
+
+
+def _benchmarks(result: EvaluateResult) -> str:
+    if not result.benchmarks:
+        return (
+            "None were asked for. Name lm-eval tasks in `benchmarks`; the built-in questions below stand in for them."
+        )
+    rows = ((f"{row.name}, {row.metric}", *_cells(row)) for row in result.benchmarks)
+    return table(("Benchmark", *SCORE_HEADER), rows)
+
+
+def _scores(result: EvaluateResult) -> str:
+    if not result.scores:
+        return "No text score was asked for."
+    rows = ((row.name, row.metric, *_cells(row)) for row in result.scores)
+    return (
+        f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"
+        + table(("Task", "Metric", *SCORE_HEADER), rows)
+        + "\nDeltas of shares are in percentage points. Verdicts compare both models row by row; p is corrected "
+        "for the number of scores (Holm) before it counts.\n" + _endings(result)
+    )
+
+
+def _cells(row: ScoreRow) -> tuple[object, ...]:
+    p_value = None if row.p_value is None else "< 0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+    return (
+        wording.value(row, row.base),
+        wording.value(row, row.finetuned),
+        wording.delta(row),
+        wording.interval(row),
+        p_value,
+        row.n,
+        row.verdict,
+    )
+
+
+def _endings(result: EvaluateResult) -> str:
+    def said(name: str, one: Generations | None) -> str:
+        if one is None:
+            return ""
+        return f" {name}: {one.mean_tokens:,.0f} tokens on average, {one.cut} of {one.answers} cut, {one.empty} empty."
+
+    both = said("Base", result.generation_base) + said("Fine-tuned", result.generation_finetuned)
+    return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}\n"
+
+
+def _samples(result: EvaluateResult) -> str:
+    if not result.samples:
+        return "None were asked for."
+    told = ["Drawn at random, not chosen. What stands in the boxes was written by data or models."]
+    for n, sample in enumerate(result.samples, start=1):
+        told += [f"### Example {n}", "**Prompt:**", fence(sample.prompt), "**Reference:**", fence(sample.reference)]
+        told += ["**Base Model:**", fence(sample.base)]
+        if sample.finetuned is not None:
+            told += ["**Fine-tuned:**", fence(sample.finetuned)]
+    return "\n\n".join([*told, f"All answers: `{result.samples_path}`."])
+
+
+def _regression(result: EvaluateResult) -> str:
+    rows = (
+        (
+            row.capability,
+            percent(row.base),
+            percent(row.finetuned),
+            (row.status or "not compared").upper(),
+            row.evidence,
+        )
+        for row in result.regression
+    )
+    note = (
+        f"WARN: fell by more than {result.regression_margin * 100:.0f} points. The built-in questions are few and "
+        "easy: they show plain forgetting, not small losses. Four answers each, so guessing gives 25%."
+    )
+    return table(("Capability", "Base", "Fine-tuned", "Status", "Evidence"), rows) + "\n" + note
+
+
+def _recommendations(result: EvaluateResult) -> str:
+    said = [f"- {text}" for text in result.recommendations]
+    passed = [check.details for check in result.checks if check.status == "pass"]
+    if result.plan is not None:
+        said = [f"- {check.details} {check.next_step}" for check in result.checks if check.status != "pass"]
+    if passed:
+        said.append(f"- Checked and in order: {' '.join(passed)}")
+    return "\n".join(said)

@@ -1,0 +1,156 @@
+"""What to evaluate, and the light checks of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .. import paths
+from ..errors import FinetunerError, InputError, PathError
+from ..models.source import check_folder, resolve_model
+from ..runs.request import RunRequest
+from ..settings import Settings
+
+Metric = Literal[
+    "perplexity", "loss", "exact_match", "accuracy", "f1", "number_match", "json_valid", "json_fields", "token_f1",
+    "bleu", "chrf", "rouge",
+]  # fmt: skip
+
+
+class EvaluateRequest(RunRequest):
+    """Measure a base model and its fine-tuned version on the same held-out rows."""
+
+    model_name: str
+    """Base model: folder, hub id, or built-in name such as smollm2-135m-instruct."""
+
+    finetuned_path: Path | None = None
+    """Adapter folder, merged or fully fine-tuned model folder, or train's output_dir. Default: only the base."""
+
+    data_path: Path
+    """Held-out rows: a JSONL file, or prepare's output_dir (then its valid.jsonl)."""
+
+    metrics: tuple[Metric, ...] | None = None
+    """Metrics to compute. Default: chosen by the data."""
+
+    benchmarks: tuple[str, ...] = ()
+    """lm-eval task names, e.g. mmlu, hellaswag. Their data comes from the hub or its cache, or from benchmarks_dir."""
+
+    benchmarks_dir: Path | None = None
+    """Folder of local lm-eval task files (YAML) and their data; use only files you trust."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """At most this many held-out rows, drawn at random by seed, and items per benchmark. Default: all."""
+
+    samples: int = Field(default=5, ge=0, le=50)
+    """Examples shown with both answers, 0 to 50."""
+
+    regression_margin: float = Field(default=0.1, ge=0, le=1)
+    """How much a capability's share of right answers may fall before it warns, 0 to 1."""
+
+    judge: Literal["none", "assistant", "human", "endpoint"] = "none"
+    """Who compares answers besides the metrics. Only none so far."""
+
+
+def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
+    """The request with absolute paths.
+
+    Raises:
+        InputError: Something cannot be; all problems that were found are named.
+    """
+    problems: list[FinetunerError] = []
+
+    def attempt(check: Callable[[], Path | str | None]) -> Path | str | None:
+        try:
+            return check()
+        except FinetunerError as error:
+            problems.append(error)
+            return None
+
+    found = {
+        "model_name": attempt(lambda: _model(request.model_name, settings)),
+        "finetuned_path": attempt(lambda: _finetuned(request.finetuned_path, settings)),
+        "data_path": attempt(lambda: _data(request.data_path, settings)),
+        "benchmarks_dir": attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
+        "output_dir": attempt(lambda: paths.confine(request.output_dir, settings)),
+    }
+    attempt(lambda: _judge(request))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputError(
+            "\n".join(f"- {error.problem}" for error in problems),
+            "\n".join(f"- {error.next_step}" for error in problems),
+        )
+    return request.model_copy(update=found)
+
+
+def _model(name: str, settings: Settings) -> str:
+    source = resolve_model(name, settings)
+    return str(source.path) if source.path else source.name
+
+
+def _finetuned(path: Path | None, settings: Settings) -> Path | None:
+    if path is None:
+        return None
+    folder = paths.existing(path, settings, "finetuned_path")
+    if folder.suffix == ".gguf":
+        raise InputError(
+            f"'{path}' is a GGUF file, and GGUF files cannot be measured yet.",
+            "Give the adapter or the merged folder that it was exported from; `merge` checks each GGUF against it.",
+        )
+    for candidate in (folder, folder / "adapter", folder / "model"):
+        if is_adapter(candidate):
+            return candidate
+        if (candidate / "config.json").is_file():
+            check_folder(candidate, settings)
+            return candidate
+    raise PathError(
+        f"'{path}' holds neither an adapter (adapter_config.json) nor a model (config.json).",
+        "Give train's output_dir, its adapter/ folder, or a merged model's folder.",
+    )
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds a peft adapter rather than a whole model."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def _data(path: Path, settings: Settings) -> Path:
+    found = paths.existing(path, settings, "data_path")
+    if found.is_file():
+        return found
+    if (found / "valid.jsonl").is_file():
+        return found / "valid.jsonl"
+    raise PathError(
+        f"The folder '{path}' holds no valid.jsonl.",
+        "Give a file of held-out rows, or prepare's output_dir after a run with valid_fraction above 0.",
+    )
+
+
+def _benchmarks_dir(path: Path | None, settings: Settings) -> Path | None:
+    if path is None:
+        return None
+    folder = paths.existing(path, settings, "benchmarks_dir")
+    if not any(folder.rglob("*.yaml")):
+        raise PathError(f"benchmarks_dir '{path}' holds no .yaml task file.", "Give the folder of lm-eval task files.")
+    return folder
+
+
+def _judge(request: EvaluateRequest) -> None:
+    if request.judge != "none":
+        raise InputError(
+            f"judge: {request.judge} is not available yet.",
+            "Leave judge out; all answers of both models are in samples.jsonl for you to compare.",
+        )
+
+
+def inputs(request: EvaluateRequest) -> tuple[Path, ...]:
+    """What decides the result: data, fine-tuned model, tasks, and the base when it is a folder."""
+    candidates = (Path(request.model_name), request.finetuned_path, request.data_path, request.benchmarks_dir)
+    return tuple(path for path in candidates if path is not None and path.is_absolute())
+
+
+def outputs(request: EvaluateRequest) -> tuple[str, ...]:
+    """The answers of all rows, and a picture where there is something to compare."""
+    return ("samples.jsonl", "evaluation.png") if request.finetuned_path else ("samples.jsonl",)

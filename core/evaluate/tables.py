@@ -1,0 +1,208 @@
+"""From what both models did, item by item, to the result's tables."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .comparison import ALPHA, MEAN, SHARE, Array, Comparison, Statistic, compare, holm, judge, rows_of
+from .likelihood import ItemLikelihood
+from .measured import Measured
+from .probe_items import CAPABILITIES
+from .probes import ProbeAnswer
+from .request import EvaluateRequest
+from .result import Generations, Likelihood, RegressionRow, ScoreRow
+from .scores import SCORES
+from .subject import Subject
+
+CHANCE = 0.25  # four answers each
+
+Sums = Callable[[ItemLikelihood], tuple[float, int]]
+
+PERPLEXITY = Statistic(
+    value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]), higher_is_better=False, contrast="percent"
+)
+LOSS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: EvaluateRequest) -> dict[str, Any]:
+    """The result's measured fields."""
+    scores = _score_rows(subject, base, finetuned, request)
+    benchmarks = _benchmark_rows(base, finetuned, request.seed)
+    wanted = request.metrics
+    fields: dict[str, Any] = {
+        "scores": scores,
+        "benchmarks": benchmarks,
+        "regression": _regression_rows(base, finetuned, benchmarks, request.regression_margin),
+        "generation_base": _generations(base),
+        "generation_finetuned": _generations(finetuned) if finetuned else None,
+    }
+    answers: Sums = lambda item: (item.answer_nll, item.answer_tokens)  # noqa: E731
+    everything: Sums = lambda item: (item.all_nll, item.all_tokens)  # noqa: E731
+    if wanted is None or "perplexity" in wanted:
+        fields["perplexity"] = _likelihood(PERPLEXITY, answers, base, finetuned, request.seed)
+        fields["perplexity_all_tokens"] = _likelihood(PERPLEXITY, everything, base, finetuned, request.seed)
+    if wanted is None or "loss" in wanted:
+        fields["loss"] = _likelihood(LOSS, answers, base, finetuned, request.seed)
+    return fields
+
+
+def _likelihood(statistic: Statistic, sums: Sums, base: Measured, finetuned: Measured | None, seed: int) -> Likelihood:
+    rows = np.asarray([sums(item) for item in base.likelihoods], dtype=np.float64)
+    others = np.asarray([sums(item) for item in finetuned.likelihoods], dtype=np.float64) if finetuned else None
+    n, tokens = len(rows), int(rows[:, 1].sum())
+    if others is not None and not np.isfinite(others).all():  # told by the check "finite"; the base still counts
+        others = None
+    if not np.isfinite(rows).all():
+        return Likelihood(base=None, n=n, tokens=tokens)
+    found = compare(statistic, rows, others, seed)
+    return Likelihood(
+        base=_finite(found.base),
+        finetuned=_finite(found.finetuned),
+        change_percent=_finite(found.delta),
+        ci95=found.ci95,
+        p_value=found.p_value,
+        n=n,
+        tokens=tokens,
+        verdict=None if found.p_value is None else judge(found, found.p_value, higher_is_better=False),
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _score_rows(
+    subject: Subject, base: Measured, finetuned: Measured | None, request: EvaluateRequest
+) -> tuple[ScoreRow, ...]:
+    references = [subject.references[i] for i in subject.asked]
+    found = []
+    for name in subject.choice.scores:
+        score = SCORES[name]
+        rows = score.rows([answer.text for answer in base.answers], references)
+        others = score.rows([answer.text for answer in finetuned.answers], references) if finetuned else None
+        found.append((score.label, True, compare(score.statistic, rows, others, request.seed)))
+    return _judged("held-out rows", found)
+
+
+def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[ScoreRow, ...]:
+    """Rows with verdicts; p-values corrected for the number of comparisons in the table."""
+    tested = [comparison.p_value for _, _, comparison in found if comparison.p_value is not None]
+    adjusted = iter(holm(tested))
+    rows = []
+    for metric, higher, comparison in found:
+        verdict = judge(comparison, next(adjusted), higher) if comparison.p_value is not None else None
+        rows.append(
+            ScoreRow(
+                name=name,
+                metric=metric,
+                base=_finite(comparison.base),
+                finetuned=_finite(comparison.finetuned),
+                delta=_finite(comparison.delta),
+                ci95=comparison.ci95,
+                p_value=comparison.p_value,
+                n=comparison.n,
+                verdict=verdict,
+                higher_is_better=higher,
+            )
+        )
+    return tuple(rows)
+
+
+def _benchmark_rows(base: Measured, finetuned: Measured | None, seed: int) -> tuple[ScoreRow, ...]:
+    found, names = [], []
+    others = {(score.task, score.metric): score for score in finetuned.benchmarks} if finetuned else {}
+    for score in base.benchmarks:
+        other = others.get((score.task, score.metric))
+        names.append(score.task)
+        if score.items and (other is None or other.items.keys() == score.items.keys()):
+            rows = rows_of(list(score.items.values()))
+            theirs = rows_of([other.items[key] for key in score.items]) if other else None
+            comparison = compare(_kind(rows, theirs), rows, theirs, seed)
+        else:  # the metric is no mean of its items: its values stand, without a test
+            value, theirs_value = score.value, other.value if other else None
+            delta = theirs_value - value if value is not None and theirs_value is not None else None
+            comparison = Comparison(
+                n=score.n, base=value if value is not None else math.nan, finetuned=theirs_value, delta=delta
+            )
+        found.append((score.metric, score.higher_is_better, comparison))
+    return tuple(row.model_copy(update={"name": name}) for name, row in zip(names, _judged("", found), strict=True))
+
+
+def _kind(rows: Array, others: Array | None) -> Statistic:
+    values = rows[:, 0] if others is None else np.concatenate([rows[:, 0], others[:, 0]])
+    return SHARE if np.isin(values, (0, 1)).all() else MEAN
+
+
+def _regression_rows(
+    base: Measured, finetuned: Measured | None, benchmarks: tuple[ScoreRow, ...], margin: float
+) -> tuple[RegressionRow, ...]:
+    """What could be done before and can be done now: the probes, then the benchmarks that count right answers."""
+    rows = []
+    for capability in CAPABILITIES:
+        before = [answer for answer in base.probes if answer.capability == capability]
+        after = [answer for answer in finetuned.probes if answer.capability == capability] if finetuned else []
+        rows.append(_probed(capability, before, after, margin))
+    rows += [
+        _gated(
+            RegressionRow(
+                capability=row.name,
+                base=row.base,
+                finetuned=row.finetuned,
+                n=row.n,
+                evidence=f"benchmark, {row.metric}",
+            ),
+            margin,
+        )
+        for row in benchmarks
+        if row.higher_is_better and row.base is not None and 0 <= row.base <= 1
+    ]
+    return tuple(rows)
+
+
+def _probed(capability: str, before: list[ProbeAnswer], after: list[ProbeAnswer], margin: float) -> RegressionRow:
+    from scipy.stats import binomtest
+
+    right = sum(answer.right for answer in before)
+    evidence = f"{right} of {len(before)} built-in questions right"
+    if after:
+        evidence += f", then {sum(answer.right for answer in after)}"
+    evidence += f"; probability of the right answer {_mean_probability(before):.2f}"
+    if after:
+        evidence += f", then {_mean_probability(after):.2f}"
+    row = RegressionRow(
+        capability=capability,
+        base=right / len(before),
+        finetuned=sum(answer.right for answer in after) / len(after) if after else None,
+        n=len(before),
+        evidence=evidence,
+    )
+    guessing = binomtest(right, len(before), CHANCE, alternative="greater").pvalue >= ALPHA
+    if guessing:
+        more = "; the base hardly beats guessing, so there is little to lose"
+        return row.model_copy(update={"status": "ok" if after else None, "evidence": evidence + more})
+    return _gated(row, margin)
+
+
+def _gated(row: RegressionRow, margin: float) -> RegressionRow:
+    """The row with its status: warn where the share of right answers fell by more than the margin."""
+    if row.base is None or row.finetuned is None:
+        return row
+    return row.model_copy(update={"status": "warn" if row.base - row.finetuned > margin + 1e-9 else "ok"})
+
+
+def _mean_probability(answers: list[ProbeAnswer]) -> float:
+    return sum(answer.probability for answer in answers) / len(answers)
+
+
+def _generations(one: Measured) -> Generations | None:
+    if not one.answers:
+        return None
+    return Generations(
+        answers=len(one.answers),
+        cut=sum(not answer.stopped for answer in one.answers),
+        empty=sum(not answer.text.strip() for answer in one.answers),
+        mean_tokens=round(sum(answer.tokens for answer in one.answers) / len(one.answers), 1),
+    )

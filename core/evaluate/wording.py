@@ -1,0 +1,46 @@
+"""Scores and differences as people read them."""
+
+from .result import Interval, ScoreRow
+
+BIG_SCALE = ("BLEU", "chrF")
+
+
+def is_share(row: ScoreRow) -> bool:
+    """Whether the score lies between 0 and 1 and is told in per cent."""
+    values = [value for value in (row.base, row.finetuned) if value is not None]
+    return not row.metric.startswith(BIG_SCALE) and all(0 <= value <= 1 for value in values)
+
+
+def value(row: ScoreRow, number: float | None) -> str | None:
+    """One score: a share in per cent, another with two digits."""
+    if number is None:
+        return None
+    return f"{number:.1%}" if is_share(row) else f"{number:.2f}"
+
+
+def delta(row: ScoreRow) -> str | None:
+    """The difference with its sign, shares in points."""
+    return None if row.delta is None else _signed(row, row.delta)
+
+
+def interval(row: ScoreRow) -> str | None:
+    """The 95% interval of the difference."""
+    return None if row.ci95 is None else between(row.ci95, 100 if is_share(row) else 1)
+
+
+def between(found: Interval, factor: float = 1) -> str:
+    """Both ends with their signs."""
+    return f"{found.low * factor:+.1f} to {found.high * factor:+.1f}"
+
+
+def change(row: ScoreRow) -> str:
+    """One score's change as a sentence with its evidence."""
+    verb = "rose" if (row.delta or 0) > 0 else "fell"
+    text = f"{row.metric} {verb} from {value(row, row.base)} to {value(row, row.finetuned)}"
+    if row.ci95 is None:
+        return f"{text} ({row.n} items)."
+    return f"{text} (95% interval of the difference {interval(row)}, {row.n} items)."
+
+
+def _signed(row: ScoreRow, number: float) -> str:
+    return f"{number * 100:+.1f}" if is_share(row) else f"{number:+.2f}"

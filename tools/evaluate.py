@@ -1,0 +1,46 @@
+"""evaluate: prove whether fine-tuning helped."""
+
+from ..core.evaluate.mode import MODE
+from ..core.evaluate.request import EvaluateRequest, is_adapter
+from ..core.evaluate.result import EvaluateResult
+from .modes import mode_tool
+from .spec import Hints, NextStep
+
+DESCRIPTION = """Measure a base model and its fine-tuned version on the same held-out rows, and say whether the \
+difference is more than chance.
+
+Gives perplexity, the text scores that fit the answers (labels, JSON, numbers, free text), sample answers of both, a \
+check for lost capabilities, and a verdict, with 95% intervals. Use it after `train`, before `merge`. Without \
+finetuned_path it measures the base alone. dry_run estimates the time.
+
+Example: {"model_name": "smollm2-135m-instruct", "finetuned_path": "runs/train/adapter", "data_path": "runs/data", \
+"output_dir": "runs/evaluation"}"""
+
+
+def next_steps(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
+    """After a good result merge; after a bad one look at the data or train again; after a base-only one train."""
+    shared = {"model_name": request.model_name}
+    beside = {name: str(request.output_dir.parent / name) for name in ("merged", "trained")}
+    train = {**shared, "data_path": str(request.data_path.parent), "output_dir": beside["trained"]}
+    if request.dry_run:
+        same = request.model_dump(mode="json", exclude={"dry_run"}, exclude_defaults=True)
+        return (NextStep(tool="evaluate", arguments=same, why="Nothing stands in the way: measure."),)
+    if result.verdict == "base only":
+        return (NextStep(tool="train", arguments=train, why="Train, then evaluate again with finetuned_path."),)
+    merge = {**shared, "adapter_path": str(request.finetuned_path), "output_dir": beside["merged"], "gguf": ["q4_k_m"]}
+    if result.verdict in ("improved", "mixed") and request.finetuned_path and is_adapter(request.finetuned_path):
+        return (NextStep(tool="merge", arguments=merge, why="Make one model of base and adapter, and a GGUF to run."),)
+    if result.verdict in ("regressed", "no evidence"):
+        gentler = {**train, "output_dir": beside["trained"] + "-2", "hyperparameters": {"learning_rate": 1e-4}}
+        return (NextStep(tool="train", arguments=gentler, why="Train again with other hyperparameters."),)
+    return ()
+
+
+TOOL = mode_tool(
+    MODE,
+    name="evaluate",
+    title="Evaluate a fine-tuned model",
+    description=DESCRIPTION,
+    next_steps=next_steps,
+    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
+)
