@@ -181,10 +181,10 @@ def _recoded(file: IO[bytes], encoding: Encoding) -> Iterator[bytes]:
         return
     # What does not decode must not pass for text: surrogates make the line invalid UTF-8 again.
     errors = "replace" if encoding.name.startswith("utf-") else "surrogateescape"
-    text = io.TextIOWrapper(file, encoding=encoding.name, errors=errors, newline="\n")
-    for number, line in enumerate(text):
-        start = line.removeprefix("\ufeff") if number == 0 else line
-        yield start.encode("utf-8", "surrogateescape")
+    with io.TextIOWrapper(file, encoding=encoding.name, errors=errors, newline="\n") as text:
+        for number, line in enumerate(text):
+            start = line.removeprefix("\ufeff") if number == 0 else line
+            yield start.encode("utf-8", "surrogateescape")
 
 
 def read_all(path: Path, encoding: Encoding) -> bytes:

@@ -1,6 +1,7 @@
 """CSV and its relatives as records: the dialect is found by what makes the rows agree; a bad row is one bad row."""
 
 import csv
+import re
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -58,12 +59,22 @@ def sniff(path: Path, encoding: Encoding, suffix: str) -> Dialect:
         Dialect(delimiter, sign, escape, header=True)
         for delimiter in DELIMITERS
         for sign, escape in (('"', None), ('"', "\\"), ("'", None))
+        if _is_in_use(sample, delimiter, sign, escape)
     ]
     best = max(candidates, key=lambda dialect: _agreement(sample, dialect, suffix))
     rows = _sample_rows(sample, best)
     if not rows:
         raise DataError(f"{quote(str(path), 200)} has no rows that can be read as CSV.", "Check how it was exported.")
     return Dialect(best.delimiter, best.quote, best.escape, header=_has_header(rows))
+
+
+def _is_in_use(sample: list[Line], delimiter: str, sign: str, escape: str | None) -> bool:
+    """Whether the sample shows an unusual quote around a field, or an escaped one; the usual quote needs no proof."""
+    if escape:
+        return any(f"{escape}{sign}".encode() in line.content for line in sample)
+    apart = re.escape(delimiter).encode()
+    quoted = re.compile(rb"(?:^|" + apart + rb")'[^']*'(?:" + apart + rb"|$)")
+    return sign == '"' or any(quoted.search(line.content) for line in sample)
 
 
 def _sample_rows(sample: list[Line], dialect: Dialect) -> list[list[str]]:

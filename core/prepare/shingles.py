@@ -143,7 +143,12 @@ def _powers(count: int) -> _Powers:
     """MULTIPLIER^0, ^1, ... and their inverses, at least `count` of each; kept, since every batch needs them."""
     if len(_cache.up) < count:
         size = max(2 * count, 1 << 20)
-        with np.errstate(over="ignore"):
-            _cache.up = np.cumprod(np.concatenate([[1], np.full(size, MULTIPLIER)]).astype(np.uint64), dtype=np.uint64)
-            _cache.down = np.cumprod(np.concatenate([[1], np.full(size, INVERSE)]).astype(np.uint64), dtype=np.uint64)
+        _cache.up, _cache.down = _powers_of(MULTIPLIER, size), _powers_of(INVERSE, size)
     return _cache
+
+
+def _powers_of(base: int, size: int) -> Hashes:
+    factors = np.full(size, base, dtype=np.uint64)
+    factors[0] = 1
+    with np.errstate(over="ignore"):
+        return np.cumprod(factors, dtype=np.uint64)

@@ -3,10 +3,11 @@
 import bz2
 import glob
 import gzip
+import io
 import lzma
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from .. import paths
 from ..errors import PathError
@@ -18,6 +19,7 @@ RECORD_SUFFIXES = (
     *(".parquet", ".pq", ".arrow", ".feather", ".ipc"),
 )
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
+PIECE_BYTES = 1 << 17
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 RESULT_NAMES = ("train.jsonl", "valid.jsonl", "ledger.jsonl", "report.md")
 KNOWN = "JSON, JSONL, CSV, TSV, TXT, Markdown, Parquet and Arrow files, also packed as .gz, .bz2, .xz or .zst"
@@ -112,8 +114,48 @@ def open_bytes(path: Path) -> IO[bytes]:
         case ".xz":
             return cast(IO[bytes], lzma.open(path, "rb"))
         case ".zst":
-            import zstandard
-
-            return cast(IO[bytes], zstandard.open(path, "rb"))
+            return io.BufferedReader(_Unzstd(path))
         case _:
             return path.open("rb")
+
+
+class _Unzstd(io.RawIOBase):
+    """A Zstandard file unpacked; unlike the library's own reader it notices that a file breaks off."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._frame: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and self._read_on():
+            pass
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _read_on(self) -> bool:
+        """Unpack one more piece; False at the end.
+
+        Raises:
+            EOFError: The last frame is not whole.
+        """
+        from zstandard import ZstdDecompressor
+
+        packed = self._frame.unused_data if self._frame is not None and self._frame.eof else b""
+        packed = packed or self._file.read(PIECE_BYTES)
+        if not packed:
+            if self._frame is not None and not self._frame.eof:
+                raise EOFError("the Zstandard frame breaks off")
+            return False
+        if self._frame is None or self._frame.eof:
+            self._frame = ZstdDecompressor().decompressobj()
+        self._ready = self._frame.decompress(packed)
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -122,10 +122,10 @@ def split_checks(job: Job, found: Split) -> list[Check]:
     """Whether anything leaks, and whether the sizes are as asked."""
     parted = sum(0 < sum(index in found.valid for index in cluster) < len(cluster) for cluster in found.clusters)
     together = sum(map(len, found.clusters))
-    details = (
-        f"{parted} clusters parted; {len(found.clusters):,} clusters of {together:,} rows with the same question, "
-    )
-    details += "similar text or group were kept whole"
+    details = f"{parted:,} clusters parted" if parted else "nothing leaks"
+    if together:
+        details += f"; {together:,} rows with the same question, similar text or group stay together"
+        details += f" in {len(found.clusters):,} clusters"
     checks = [Check(name="Split Leakage", status="fail" if parted else "pass", details=details, count=parted)]
     if len(found.valid) == found.wanted and (found.wanted >= FEW or not job.request.valid_fraction):
         return checks
