@@ -1,0 +1,231 @@
+"""The merge run: plan, preflight, merge, prove, export."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from ..checks import Check
+from ..errors import ExportError
+from ..examples.chat import ChatTokenizer
+from ..examples.types import ChatExample, Message
+from ..models.generate import generate
+from ..runs.active import ActiveRun
+from ..settings import Settings
+from . import in_memory, ollama, preflight, shards
+from .card import Ingredients, card
+from .deploy import commands, smallest
+from .export import ANSWER_TOKENS, Expected, Exporter
+from .findings import adapter_check, chat_template_check, export_checks, verification_check
+from .job import Job, job_checks, read_job
+from .preflight import Disk, Tools
+from .probes import Probes, collect
+from .request import MERGED, MODELFILE, MergeRequest
+from .result import Export, MergedFile, MergePlan, MergeResult, Verification
+from .surroundings import ConfigChange, copy_surroundings, tokenizer_folder
+from .verify import arithmetic_for, compare, measure_reference, reload
+
+QUESTION = "The capital of France is"
+QUESTIONS = 4
+"""Asked of each GGUF file: the one above, and prompts of the verification."""
+
+
+def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
+    """Merge, prove and export what the request names.
+
+    Raises:
+        ModelError: Base and adapter cannot be merged, or the architecture cannot be exported.
+        ExportError: The merged model did not prove itself, or a file could not be written; nothing of it stays.
+        MissingExtraError: A program or package is missing.
+        Cancelled: The run was asked to stop.
+    """
+    settings = Settings.from_environment()
+    run.stage("reading base and adapter")
+    job = read_job(request, settings)
+    work = _Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder))
+    layout = shards.lay_out(job.base, job.plan, _cast(job), job.max_shard_bytes)
+    space = preflight.disk(request, job.base, layout.total_bytes)
+    if request.dry_run:
+        return _planned(work, layout, space)
+    tools = preflight.prepare_export(request, job.base, settings)
+    preflight.refuse_full_disk(space, request.output_dir)
+    run.output_dir.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(run.output_dir)
+    _merge(work, layout)
+    exports = _export(work, tools)
+    modelfile = _modelfile(work, exports)
+    return _result(work, exports, modelfile)
+
+
+@dataclass
+class _Work:
+    """A job, and what has come of it so far."""
+
+    job: Job
+    run: ActiveRun
+    checks: list[Check]
+    merged: Path | None = None
+    verification: Verification | None = None
+    expected: list[Expected] = field(default_factory=list)
+
+    @property
+    def chat(self) -> ChatTokenizer:
+        return ChatTokenizer.load(self.merged or tokenizer_folder(self.job.base.folder, self.job.adapter_folder))
+
+
+def _cast(job: Job) -> str | None:
+    return None if job.request.dtype == "auto" else job.dtype
+
+
+def _remove_leftovers(output_dir: Path) -> None:
+    """What a killed attempt has left: folders that only this mode makes, and only one run writes here at a time."""
+    for pattern in (f".{MERGED}.*.tmp", f".{MERGED}.*.old", ".gguf.*.tmp"):
+        for folder in output_dir.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _merge(work: _Work, layout: shards.Layout) -> None:
+    job = work.job
+    if not job.adapters:
+        if job.request.verify:
+            arithmetic = arithmetic_for(job.base)
+            work.expected = _answers(work, reload(job.base.folder, arithmetic, job.settings), collect(work.chat, None))
+        return
+    target = job.request.output_dir / MERGED
+    with files.atomic_folder(target) as fresh:
+        unties = _write_weights(work, layout, fresh)
+        change = ConfigChange(job.dtype, unties)
+        work.checks.append(copy_surroundings(job.base, job.adapter_folder, fresh, change))
+        if job.request.verify:
+            _prove(work, fresh)
+        ingredients = Ingredients(
+            job.request.model_name, job.base.dtype, job.dtype, job.adapters, job.training, work.verification
+        )
+        files.write_text(fresh / "README.md", card(ingredients))
+    work.merged = target
+
+
+def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
+    """Write the merged weights; whether tied layers came apart."""
+    job, run = work.job, work.run
+    run.stage("merging")
+    if job.method == "in_memory":
+        adapters = [entry.adapter for entry in job.adapters]
+        return in_memory.write_with_peft(
+            job.base.folder, adapters, folder, job.dtype, job.max_shard_bytes, job.settings
+        )
+
+    def on_bytes(done: int, total: int) -> None:
+        run.raise_if_stopped()
+        run.progress(done / 1e6, total / 1e6, "MB", "merging")
+
+    shards.write_merged(job.base, job.plan, layout, folder, _cast(job), on_bytes)
+    return job.plan.unties
+
+
+def _prove(work: _Work, folder: Path) -> None:
+    """Reload what was written and compare; also lets it answer what the GGUF files will be asked."""
+    job, run = work.job, work.run
+    probes = collect(ChatTokenizer.load(folder), job.training)
+    arithmetic = arithmetic_for(job.base)
+    run.stage("asking base + adapter")
+    reference = measure_reference(job.base, job.adapters, probes, arithmetic, job.settings)
+    if reference.adapter_kl == 0:
+        raise shards.no_op()
+    run.raise_if_stopped()
+    run.stage("comparing the merged model with base + adapter")
+    merged = reload(folder, arithmetic, job.settings)
+    found = compare(reference, merged, job.dtype)
+    if found.status == "fail":
+        raise ExportError(
+            f"The merged model does not predict what base + adapter predict: mean KL {found.mean_kl:.3g} nats "
+            f"(allowed {found.tolerance.mean_kl:g}; the adapter's own effect is {found.adapter_kl:.3g}), largest logit "
+            f"difference {found.max_abs_logit_difference:.3g} (allowed {found.tolerance.max_abs_logit_difference:g}). "
+            "It was removed.",
+            "Merge with dtype float32; if it still differs, the adapter belongs to another base.",
+        )
+    work.verification = found
+    work.checks += [verification_check(found), adapter_check(found)]
+    if job.request.gguf:
+        work.expected = _answers(work, merged, probes)
+
+
+def _answers(work: _Work, model: Any, probes: Probes) -> list[Expected]:
+    """What the model itself says to the questions that the GGUF files will be asked."""
+    chat = work.chat
+    work.run.stage("asking the model what its GGUF files will be asked")
+    asked = [(QUESTION, chat.prompt(ChatExample((Message("user", QUESTION),))))]
+    asked += [(probe.question, probe.prompt) for probe in probes.probes[: QUESTIONS - 1]]
+    answers = generate(model, chat, [prompt for _, prompt in asked], max_new_tokens=ANSWER_TOKENS, batch_size=QUESTIONS)
+    return [Expected(q, prompt, found.text) for (q, prompt), found in zip(asked, answers, strict=True)]
+
+
+def _export(work: _Work, tools: Tools | None) -> tuple[Export, ...]:
+    if tools is None:
+        return ()
+    exporter = Exporter(tools.converter, tools.quantizer, tools.asker, work.expected, work.chat, work.run)
+    exports = exporter.export(work.merged or work.job.base.folder, work.job.request.gguf)
+    work.checks += export_checks(exports)
+    work.checks.append(chat_template_check(work.chat))
+    return exports
+
+
+def _modelfile(work: _Work, exports: Sequence[Export]) -> Path | None:
+    best = smallest(exports)
+    if best is None or not work.job.request.modelfile:
+        return None
+    chat = work.chat
+    recognised = ollama.recognise(chat)
+    work.checks.append(ollama.template_check(recognised))
+    path = work.run.output_dir / MODELFILE
+    files.write_text(path, ollama.modelfile(best.path, recognised, chat))
+    return path
+
+
+def _result(work: _Work, exports: Sequence[Export], modelfile: Path | None) -> MergeResult:
+    merged = sorted(work.merged.iterdir()) if work.merged else ()
+    return _outcome(work).model_copy(
+        update={
+            "merged_path": work.merged,
+            "files": tuple(MergedFile(path=path, bytes=path.stat().st_size) for path in merged),
+            "verification": work.verification,
+            "exports": tuple(exports),
+            "modelfile_path": modelfile,
+            "deploy": commands(work.merged, exports, modelfile),
+        }
+    )
+
+
+def _planned(work: _Work, layout: shards.Layout, space: Disk) -> MergeResult:
+    job = work.job
+    work.checks += preflight.missing_tools(job.request, job.settings)
+    plan = MergePlan(
+        disk_needed_bytes=space.needed,
+        disk_free_bytes=space.free,
+        memory_bytes=preflight.memory_bytes(job, layout),
+    )
+    return _outcome(work).model_copy(update={"plan": plan})
+
+
+def _outcome(work: _Work) -> MergeResult:
+    """The result as far as it is the same for a dry run."""
+    job = work.job
+    return MergeResult(
+        model_name=job.request.model_name,
+        adapter_paths=job.request.adapter_paths,
+        strategy=job.request.strategy,
+        method=job.method,
+        method_reason=job.method_reason,
+        dtype=job.dtype,
+        merged_path=None,
+        files=(),
+        verification=None,
+        exports=(),
+        modelfile_path=None,
+        deploy=(),
+        plan=None,
+        checks=tuple(work.checks),
+        warnings=tuple(check.details for check in work.checks if check.status != "pass"),
+    )

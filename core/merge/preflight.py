@@ -1,0 +1,120 @@
+"""What would stop a merge or an export, found before anything is written; each refusal with a next step."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checks import Check
+from ..errors import ExportError, FinetunerError, ModelError
+from ..settings import Settings
+from .checkpoint import Checkpoint
+from .converter import REQUIREMENT, Converter, find, provide
+from .engines import Asker, Quantizer, find_asker, find_quantizer
+from .job import Job
+from .request import MergeRequest
+from .shards import Layout
+from .surroundings import tokenizer_folder, vocabulary_check
+
+BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 6.7, "q4_k_m": 6.3}
+"""Bits a weight, on the high side: as measured where rows do not fit the K-quants' blocks."""
+
+MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the export will use."""
+
+    converter: Converter
+    quantizer: Quantizer | None
+    asker: Asker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Disk space in bytes."""
+
+    needed: int
+    free: int
+
+
+def prepare_export(request: MergeRequest, base: Checkpoint, settings: Settings) -> Tools | None:
+    """The programs for the wanted GGUF files; None when none is wanted.
+
+    Raises:
+        ModelError: llama.cpp does not know this architecture.
+        MissingExtraError: A program is missing.
+    """
+    if not request.gguf:
+        return None
+    converter = provide(settings)
+    architecture = next(iter(base.config.get("architectures") or ()), "(none named)")
+    if not converter.knows(architecture):
+        raise ModelError(
+            f"The converter ({converter.source}) does not know the architecture {architecture}.",
+            "Leave gguf out and serve the merged model with transformers or vllm, or name a newer llama.cpp "
+            "in LLAMA_CPP_DIR.",
+        )
+    needs_quantizer = any(quantization != "f16" for quantization in request.gguf)
+    return Tools(converter, find_quantizer() if needs_quantizer else None, find_asker() if request.verify else None)
+
+
+def disk(request: MergeRequest, base: Checkpoint, merged_bytes: int) -> Disk:
+    """What the run needs at its peak, and what there is; the f16 file counts even when it will not stay."""
+    wanted = {*request.gguf, "f16"} if request.gguf else set()
+    exports = sum(base.parameters * BITS[quantization] / 8 for quantization in wanted)
+    existing = next(path for path in (request.output_dir, *request.output_dir.parents) if path.exists())
+    merged = merged_bytes if request.adapter_paths else 0
+    return Disk(int((merged + exports) * MARGIN), shutil.disk_usage(existing).free)
+
+
+def refuse_full_disk(space: Disk, output_dir: Path) -> None:
+    """Stop before the disk is full instead of after.
+
+    Raises:
+        ExportError: There is less space than the run needs.
+    """
+    if space.needed > space.free:
+        raise ExportError(
+            f"The run needs {space.needed / 1e9:.1f} GB in '{output_dir}', and {space.free / 1e9:.1f} GB are free.",
+            "Free some space, choose an output_dir on another disk, or ask for fewer gguf files.",
+        )
+
+
+def tokenizer_checks(base: Checkpoint, adapter: Path | None) -> list[Check]:
+    """Whether every token has an embedding row.
+
+    Raises:
+        ModelError: One has not.
+    """
+    check = vocabulary_check(tokenizer_folder(base.folder, adapter), base)
+    if check is None:
+        return []
+    if check.status == "fail":
+        raise ModelError(check.details, check.next_step or "")
+    return [check]
+
+
+def memory_bytes(job: Job, layout: Layout) -> int:
+    """Peak memory: a weight file and the largest weight twice in fp32, or the loaded model where that is more."""
+    largest = max(tensor.elements for tensor in job.base.tensors.values()) * 4
+    whole = job.base.parameters * 4
+    merging = whole if job.method == "in_memory" else min(layout.total_bytes, job.max_shard_bytes) + 2 * largest
+    return max(merging, whole) if job.request.verify else merging
+
+
+def missing_tools(request: MergeRequest, settings: Settings) -> list[Check]:
+    """For a dry run: what the export would lack, as checks instead of an error; nothing is fetched."""
+    checks = []
+    if request.gguf and find(settings) is None:
+        checks.append(_missing("converter", f"{REQUIREMENT} is not here; the run would fetch it."))
+    for name, finder in (("quantizer", find_quantizer), ("asker", find_asker)):
+        try:
+            finder()
+        except FinetunerError as error:
+            checks.append(_missing(name, error.problem, error.next_step))
+    return checks if request.gguf else []
+
+
+def _missing(name: str, details: str, next_step: str | None = None) -> Check:
+    return Check(name=name, status="fail" if next_step else "warn", details=details, next_step=next_step)

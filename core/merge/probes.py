@@ -1,0 +1,88 @@
+"""The texts on which two models are compared: rows of the adapter's own training data, or a small built-in set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import FinetunerError
+from ..examples.chat import ChatTokenizer
+from ..examples.files import load_prepared
+from ..examples.types import ChatExample, CompletionExample, Example, Message
+from .provenance import Training
+
+PROBES = 8
+MAX_TOKENS = 192
+
+BUILT_IN = (
+    ("What is the capital of France?", "The capital of France is Paris."),
+    ("Count from one to five.", "One, two, three, four, five."),
+    ("Write a Python function that adds two numbers.", "def add(a, b):\n    return a + b"),
+    ("Translate 'good morning' into Spanish.", "Buenos días."),
+    ("Give me a JSON object with a name and an age.", '{"name": "Ada", "age": 36}'),
+    ("Why is the sky blue?", "Air scatters blue light more than red light."),
+    ("Rewrite politely: send me the file.", "Could you please send me the file?"),
+    ("Which is larger, 9.11 or 9.9?", "9.9 is larger."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One text to compare models on."""
+
+    question: str
+    """The last thing that the user says in it, for people to read."""
+    prompt: str
+    """What stands before the answer, as the model reads it."""
+    ids: tuple[int, ...]
+    """Prompt and answer as tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The texts and where they come from."""
+
+    probes: tuple[Probe, ...]
+    source: str
+
+
+def collect(chat: ChatTokenizer, training: Training | None) -> Probes:
+    """Held-out rows of the training data where they are known (else training rows), else the built-in questions."""
+    built_in = [ChatExample((Message("user", q), Message("assistant", a))) for q, a in BUILT_IN]
+    if training is None or training.data_path is None:
+        return Probes(_probes(chat, built_in), "built-in questions: the adapter's training data is not known")
+    try:
+        return _from_data(chat, training.data_path)
+    except FinetunerError:  # data that cannot be read any more is no reason not to merge
+        return Probes(
+            _probes(chat, built_in), "built-in questions: the adapter's training data cannot be read any more"
+        )
+
+
+def _from_data(chat: ChatTokenizer, data_path: Path) -> Probes:
+    prepared = load_prepared(data_path)
+    rows, path = (prepared.valid, prepared.valid_path) if prepared.valid else (prepared.train, prepared.train_path)
+    step = max(1, len(rows) // PROBES)  # spread over the file, since files are often sorted
+    return Probes(_probes(chat, rows[::step][:PROBES]), f"rows of {path.name if path else data_path.name}")
+
+
+def _probes(chat: ChatTokenizer, examples: Sequence[Example]) -> tuple[Probe, ...]:
+    return tuple(_probe(chat, example) for example in examples)
+
+
+def _probe(chat: ChatTokenizer, example: Example) -> Probe:
+    prompt = chat.prompt(example)
+    text = _whole(chat, example)
+    return Probe(_question(example), prompt, tuple(chat.encode(text)[:MAX_TOKENS]))
+
+
+def _whole(chat: ChatTokenizer, example: Example) -> str:
+    if isinstance(example, CompletionExample):
+        text = example.prompt + example.completion
+        return chat.bos_text(text) + text
+    return chat.render(example.messages)
+
+
+def _question(example: Example) -> str:
+    if isinstance(example, CompletionExample):
+        return example.prompt
+    return next((m.content for m in reversed(example.messages) if m.role == "user"), "")

@@ -1,0 +1,174 @@
+"""What a merge is asked to do, and the checks that need no model in memory."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .. import paths
+from ..errors import FinetunerError, InputError
+from ..models.source import resolve_model
+from ..runs.request import RunRequest
+from ..settings import Settings
+
+Strategy = Literal["lora", "linear", "ties", "dare_ties"]
+Quantization = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
+DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
+
+SUPPORTED_STRATEGIES = ("lora", "linear")
+UNMERGEABLE = frozenset(("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"))
+MERGED = "merged"
+MODELFILE = "Modelfile"
+
+
+class MergeRequest(RunRequest):
+    """Turn a base model and its adapter into a model that serves on its own, proven equal to the two together."""
+
+    model_name: str
+    """Base model: folder, built-in name or hub id. Without adapter_path: a whole model to export."""
+
+    adapter_path: Path | tuple[Path, ...] | None = None
+    """Adapter folder, or the output_dir of the train run that made it; several with strategy linear."""
+
+    strategy: Strategy = "lora"
+    """lora: one adapter. linear: the weighted sum of several adapters' changes. ties and dare_ties: not yet."""
+
+    weights: tuple[float, ...] | None = None
+    """One factor for each adapter, with strategy linear; default equal shares that sum to 1."""
+
+    dtype: DtypeName = "auto"
+    """Number format of the merged weights; auto: that of the base."""
+
+    gguf: tuple[Quantization, ...] = ()
+    """GGUF files to make beside the merged model, e.g. ["q8_0", "q4_k_m"]; none by default."""
+
+    modelfile: bool = True
+    """Write an Ollama Modelfile for the smallest GGUF."""
+
+    verify: bool = True
+    """Reload what was written and compare it with base + adapter; false leaves it unproven and says so."""
+
+    max_shard_gb: float = Field(default=5, gt=0, le=100)
+    """Largest weight file in GB; also the peak memory of the merge."""
+
+    @property
+    def adapter_paths(self) -> tuple[Path, ...]:
+        """The adapters, however they were given."""
+        if self.adapter_path is None:
+            return ()
+        return (self.adapter_path,) if isinstance(self.adapter_path, Path) else self.adapter_path
+
+
+def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
+    """The request with absolute paths, every contradiction in it told at once.
+
+    Raises:
+        InputError: Something in it cannot be; PathError and ModelError where it is only that.
+    """
+    problems: list[FinetunerError] = []
+    found: dict[str, Path] = {}
+
+    def attempt(name: str, given: Path) -> None:
+        try:
+            found[name] = paths.confine(given, settings) if name == "output_dir" else _adapter_folder(given, settings)
+        except FinetunerError as error:
+            problems.append(error)
+
+    try:
+        resolve_model(request.model_name, settings)
+    except FinetunerError as error:
+        problems.append(error)
+    attempt("output_dir", request.output_dir)
+    for number, given in enumerate(request.adapter_paths):
+        attempt(f"adapter {number}", given)
+    problems += _contradictions(request)
+    _raise(problems)
+    adapters = tuple(found[f"adapter {number}"] for number in range(len(request.adapter_paths)))
+    return request.model_copy(
+        update={
+            "output_dir": found["output_dir"],
+            "adapter_path": adapters or None,
+            "gguf": tuple(dict.fromkeys(request.gguf)),
+        }
+    )
+
+
+def _raise(problems: Sequence[FinetunerError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputError(" ".join(e.problem for e in problems), " ".join(dict.fromkeys(e.next_step for e in problems)))
+
+
+def _adapter_folder(given: Path, settings: Settings) -> Path:
+    """The folder with adapter_config.json that a path means: itself, or `adapter` in a train run's output folder."""
+    folder = paths.existing(given, settings, "adapter_path")
+    for candidate in (folder, folder / "adapter"):
+        if (candidate / "adapter_config.json").is_file():
+            _refuse_unmergeable(candidate)
+            return candidate
+    for whole in (folder, folder / "model"):
+        if (whole / "config.json").is_file():
+            raise InputError(
+                f"'{given}' is a whole model, not an adapter: there is nothing to merge.",
+                f"To export it, pass model_name '{whole}' without adapter_path and name the gguf files you want.",
+            )
+    raise InputError(
+        f"'{given}' holds no adapter_config.json.", "Give the folder `adapter` that train wrote, or a checkpoint."
+    )
+
+
+def _refuse_unmergeable(folder: Path) -> None:
+    try:
+        kind = json.loads((folder / "adapter_config.json").read_bytes())["peft_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{folder / 'adapter_config.json'}' does not say what kind of adapter it is.",
+            "Save the adapter again with peft's save_pretrained.",
+        ) from error
+    if str(kind) in UNMERGEABLE:
+        raise InputError(
+            f"A {kind} adapter lives in the prompt, not in the weights: it cannot be merged.",
+            "Serve it with peft beside its base, or train a lora adapter.",
+        )
+
+
+def _contradictions(request: MergeRequest) -> list[FinetunerError]:
+    adapters, problems = len(request.adapter_paths), []
+
+    def problem(what: str, next_step: str) -> None:
+        problems.append(InputError(what, next_step))
+
+    if request.strategy not in SUPPORTED_STRATEGIES:
+        problem(f"strategy '{request.strategy}' is not supported yet.", "Use lora (one adapter) or linear (several).")
+    if adapters > 1 and request.strategy == "lora":
+        problem(f"strategy lora takes one adapter, not {adapters}.", "Use strategy linear to add several up.")
+    if request.weights is not None and request.strategy == "lora":
+        problem("weights belong to strategy linear.", "Pass strategy linear, or leave weights out.")
+    if request.weights is not None and len(request.weights) != adapters:
+        problem(f"{len(request.weights)} weights for {adapters} adapters.", "Give one weight for each adapter_path.")
+    if adapters == 0 and not request.gguf:
+        problem("Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both.")
+    return problems
+
+
+def inputs(request: MergeRequest) -> tuple[Path, ...]:
+    """The folders whose content decides the result."""
+    model = Path(request.model_name)
+    return request.adapter_paths + ((model,) if model.is_absolute() and model.is_dir() else ())
+
+
+def outputs(request: MergeRequest) -> tuple[str, ...]:
+    """What will lie in output_dir."""
+    names = [MERGED] if request.adapter_paths else []
+    names += [gguf_name(quantization) for quantization in request.gguf]
+    if request.gguf and request.modelfile:
+        names.append(MODELFILE)
+    return tuple(names)
+
+
+def gguf_name(quantization: Quantization) -> str:
+    """File name of an export."""
+    return f"model-{quantization}.gguf"

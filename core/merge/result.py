@@ -1,0 +1,117 @@
+"""What a merge leaves behind, and how it was proven."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ..checks import Check, CheckStatus
+from ..schema import Model
+from .request import Quantization, Strategy
+
+Method = Literal["shards", "in_memory", "none"]
+Target = Literal["transformers", "vllm", "llama-server", "ollama"]
+
+
+class MergedFile(Model):
+    """One file of the merged model."""
+
+    path: Path
+    bytes: int = Field(ge=0)
+
+
+class Tolerance(Model):
+    """What rounding to the merged model's number format may cost."""
+
+    max_abs_logit_difference: float
+    mean_kl: float
+    """Nats."""
+
+
+class Verification(Model):
+    """The merged model, reloaded from disk, against base + adapter."""
+
+    status: CheckStatus
+    max_abs_logit_difference: float
+    mean_kl: float
+    """KL divergence in nats, mean over the compared positions."""
+    greedy_agreement: float
+    """Share of positions with the same likeliest token, 0 to 1."""
+    adapter_kl: float
+    """The same divergence between base and base + adapter: what the adapter does, as a yardstick."""
+    prompts: int
+    positions: int
+    prompt_source: str
+    """Where the prompts come from."""
+    arithmetic: str
+    """Number format of both computations."""
+    tolerance: Tolerance
+
+
+class GgufVerification(Model):
+    """One GGUF file, loaded in a process of its own and asked."""
+
+    status: CheckStatus
+    engine: str
+    """What loaded it."""
+    question: str
+    answer: str | None
+    """Its greedy answer; null when it gave none."""
+    greedy_agreement: float | None
+    """Share of greedy tokens equal to the merged model's before they part, 0 to 1; null when not measured."""
+    tensor_types: dict[str, int]
+    """Tensors in the file by number format."""
+    details: str
+    """What was found, in a sentence."""
+
+
+class Export(Model):
+    """One GGUF file."""
+
+    quantization: Quantization
+    path: Path
+    bytes: int = Field(ge=0)
+    verification: GgufVerification | None
+    """Null when verify was off."""
+
+
+class Deploy(Model):
+    """How to serve it."""
+
+    target: Target
+    command: str
+
+
+class MergePlan(Model):
+    """What a dry run expects."""
+
+    disk_needed_bytes: int
+    """At the peak, with the intermediate f16 file."""
+    disk_free_bytes: int
+    memory_bytes: int
+    """Of the merge and of its verification, whichever needs more."""
+
+
+class MergeResult(Model):
+    """The merged model and its exports."""
+
+    model_name: str
+    adapter_paths: tuple[Path, ...]
+    strategy: Strategy
+    method: Method
+    """shards: a weight file at a time. in_memory: by peft, on the whole model. none: nothing to merge."""
+    method_reason: str
+    dtype: str
+    """Number format of the merged weights."""
+    merged_path: Path | None
+    """The merged model; null in a dry run or without adapter."""
+    files: tuple[MergedFile, ...]
+    verification: Verification | None
+    """Null in a dry run, without adapter, or with verify off."""
+    exports: tuple[Export, ...]
+    modelfile_path: Path | None
+    deploy: tuple[Deploy, ...]
+    plan: MergePlan | None
+    """Only in a dry run."""
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...]

@@ -1,0 +1,119 @@
+"""What belongs to a model besides its weights: configuration, tokenizer, chat template, generation settings."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from ..checks import Check
+from .checkpoint import Checkpoint
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "tekken.json",
+)  # fmt: skip
+TEMPLATE = "chat_template.jinja"
+GENERATION = "generation_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """How the merged model's config.json differs from the base's."""
+
+    dtype: str
+    unties: bool
+
+
+def copy_surroundings(base: Checkpoint, adapter: Path | None, folder: Path, change: ConfigChange) -> Check:
+    """Put everything but the weights beside them; the check tells whether the model will end its turns.
+
+    The tokenizer is the adapter's where it has one, since training may have changed it, else the base's.
+    """
+    config = {key: value for key, value in base.config.items() if key not in ("torch_dtype", "_name_or_path")}
+    config["dtype"] = change.dtype
+    if change.unties:
+        config["tie_word_embeddings"] = False
+    _write_json(folder / "config.json", config)
+    source = tokenizer_folder(base.folder, adapter)
+    for name in TOKENIZER_FILES:
+        _copy(source, folder, name)
+    _copy(source if (source / TEMPLATE).is_file() else base.folder, folder, TEMPLATE)
+    _copy(base.folder, folder, GENERATION)
+    if "auto_map" in config:
+        for code in base.folder.glob("*.py"):
+            shutil.copyfile(code, folder / code.name)
+    return _end_token(folder)
+
+
+def tokenizer_folder(base: Path, adapter: Path | None) -> Path:
+    """Whose tokenizer the merged model gets."""
+    has_own = adapter is not None and any((adapter / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
+    return adapter if adapter is not None and has_own else base
+
+
+def _copy(source: Path, folder: Path, name: str) -> None:
+    if (source / name).is_file():
+        shutil.copyfile(source / name, folder / name)
+
+
+def _end_token(folder: Path) -> Check:
+    """Make the tokenizer's end token one that generation stops at."""
+    token, number = _eos(folder)
+    if token is None or number is None:
+        return Check(
+            name="end_token",
+            status="warn",
+            details="The tokenizer names no end token.",
+            next_step="Set eos_token in tokenizer_config.json, or the model may never stop.",
+        )
+    path = folder / GENERATION
+    generation = json.loads(path.read_bytes()) if path.is_file() else {}
+    known = generation.get("eos_token_id")
+    ends = known if isinstance(known, list) else [] if known is None else [known]
+    if number in ends:
+        return Check(
+            name="end_token", status="pass", details=f"Generation stops at the tokenizer's {token} ({number})."
+        )
+    _write_json(path, generation | {"eos_token_id": [*ends, number] if ends else number})
+    return Check(
+        name="end_token",
+        status="warn",
+        details=f"{GENERATION} did not stop at the tokenizer's end token {token} ({number}); it was added.",
+        next_step="Nothing, if training used this end token; otherwise remove it there.",
+    )
+
+
+def _eos(folder: Path) -> tuple[str | None, int | None]:
+    path = folder / "tokenizer_config.json"
+    named: Any = json.loads(path.read_bytes()).get("eos_token") if path.is_file() else None
+    token = named.get("content") if isinstance(named, dict) else named
+    if token is None or not (folder / "tokenizer.json").is_file():
+        return token, None
+    from tokenizers import Tokenizer
+
+    return token, Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(token)
+
+
+def vocabulary_check(tokenizer: Path, base: Checkpoint) -> Check | None:
+    """Whether every token has a row in the embedding; None where that cannot be known from the files."""
+    if base.embedding is None or not (tokenizer / "tokenizer.json").is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    rows = base.tensors[base.embedding].shape[0]
+    highest = max(Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab().values())
+    if highest < rows:
+        return Check(name="vocabulary", status="pass", details=f"{highest + 1:,} token ids, {rows:,} embedding rows.")
+    return Check(
+        name="vocabulary",
+        status="fail",
+        details=f"The tokenizer has ids up to {highest:,}, but the embedding has {rows:,} rows.",
+        count=highest + 1 - rows,
+        next_step="Use the tokenizer that belongs to this base, or a base whose embedding was enlarged for it.",
+    )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,259 @@
+"""Merged weights equal peft's own, for every kind of plain LoRA; what cannot be merged is refused with a reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+from faion_finetuner.core.errors import ExportError, ModelError
+from faion_finetuner.core.settings import Settings
+
+from ..tiny import tiny_model
+from .support import (
+    folder_of,
+    make_adapter,
+    merge,
+    merged_logits,
+    peft_logits,
+    peft_merged_weights,
+    proof_of,
+    saved_weights,
+)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),  # peft, on attaching
+    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`"),  # peft, for tied embeddings
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`"),  # peft, on saving
+    pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer tied"),  # peft's merge, the oracle
+]
+
+IDS = list(range(3, 40))
+
+
+def model(settings: Settings, *, tied: bool = True, **options: int) -> Path:
+    return tiny_model(settings.roots[0] / "base", tied=tied, **options)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"use_rslora": True, "r": 8},
+        {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {r"layers\.1\.mlp\.down_proj": 32}},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": "all-linear", "bias": "none"},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["v_proj", "lm_head"]},
+    ],
+    ids=["plain", "rslora", "patterns", "own_head", "own_embeddings_and_head", "all_linear", "embedding", "head"],
+)
+def test_merged_model_says_what_base_and_adapter_say(settings, tied, config):
+    base = model(settings, tied=tied)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", **config)
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    assert result.method == "shards"
+    difference = (merged_logits(folder_of(result), IDS) - peft_logits(base, adapter, IDS)).abs().max()
+    assert difference < 3e-5  # logits, where the sums differ in order; weights are held to 1e-5 below
+    assert proof_of(result).status == "pass"
+    assert proof_of(result).greedy_agreement == 1
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"use_rslora": True, "rank_pattern": {"q_proj": 2}}, {"modules_to_save": ["lm_head"]}]
+)
+def test_merged_weights_equal_pefts_merge(settings, config):
+    base = model(settings, tied=False)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", **config)
+    merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out", verify=False)
+    ours, theirs = saved_weights(settings.roots[0] / "out" / "merged"), peft_merged_weights(base, adapter)
+    assert ours.keys() == theirs.keys()
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
+
+
+def test_small_shards_hold_the_same_weights_as_one_file(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    root = settings.roots[0]
+    arguments = {"model_name": str(base), "adapter_path": adapter, "verify": False}
+    merge(settings, output_dir=root / "one", **arguments)
+    merge(settings, output_dir=root / "many", max_shard_gb=1e-4, **arguments)
+    files = sorted(path.name for path in (root / "many" / "merged").glob("*.safetensors"))
+    assert len(files) > 1
+    assert files[0] == f"model-00001-of-{len(files):05d}.safetensors"
+    index = json.loads((root / "many" / "merged" / "model.safetensors.index.json").read_bytes())
+    one, many = saved_weights(root / "one" / "merged"), saved_weights(root / "many" / "merged")
+    assert index["weight_map"].keys() == one.keys() == many.keys()
+    assert all(bool((one[name] == many[name]).all()) for name in one)
+
+
+def test_sharded_base_merges_like_a_single_file(settings):
+    from transformers import AutoModelForCausalLM
+
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    sharded = settings.roots[0] / "sharded"
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(sharded, max_shard_size="100KB")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (sharded / name).write_bytes((base / name).read_bytes())
+    result = merge(settings, model_name=str(sharded), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    assert (merged_logits(folder_of(result), IDS) - peft_logits(base, adapter, IDS)).abs().max() < 1e-5
+
+
+def test_merged_folder_is_complete(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out)
+    assert sorted(path.name for path in out.iterdir()) == ["merged"]
+    assert [file.path.name for file in result.files] == [
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    card = (out / "merged" / "README.md").read_text(encoding="utf-8")
+    assert "Training data: unknown" in card
+    assert "mean KL divergence" in card
+    assert str(settings.roots[0]) not in card
+
+
+def test_dtype_decides_how_weights_are_stored(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out, dtype="bfloat16")
+    assert {str(tensor.dtype) for tensor in saved_weights(out / "merged").values()} == {"torch.bfloat16"}
+    assert json.loads((out / "merged" / "config.json").read_bytes())["dtype"] == "bfloat16"
+    assert proof_of(result).tolerance.mean_kl == 2e-3
+    assert 0 < proof_of(result).mean_kl < proof_of(result).tolerance.mean_kl
+
+
+def test_output_layer_of_its_own_unties_the_embeddings(settings):
+    base = model(settings, tied=True)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", modules_to_save=["lm_head"])
+    out = settings.roots[0] / "out"
+    merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out)
+    assert json.loads((out / "merged" / "config.json").read_bytes())["tie_word_embeddings"] is False
+    assert "lm_head.weight" in saved_weights(out / "merged")
+
+
+def test_two_adapters_add_up_by_their_weights(settings):
+    base = model(settings)
+    root = settings.roots[0]
+    first = make_adapter(base, root / "first", seed=1)
+    second = make_adapter(base, root / "second", seed=2, target_modules=["q_proj", "v_proj"], r=2)
+    result = merge(
+        settings,
+        model_name=str(base),
+        adapter_path=(first, second),
+        strategy="linear",
+        weights=(0.25, 0.75),
+        output_dir=root / "out",
+    )
+    start = saved_weights(base)
+    added = saved_weights(folder_of(result))
+    one, two = peft_merged_weights(base, first), peft_merged_weights(base, second)
+    for name in start:
+        expected = start[name] + 0.25 * (one[name] - start[name]) + 0.75 * (two[name] - start[name])
+        assert float((added[name] - expected).abs().max()) < 1e-5
+    assert proof_of(result).status == "pass"
+
+
+def test_dora_goes_through_peft_and_says_so(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", use_dora=True)
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    assert result.method == "in_memory"
+    assert "DoRA" in result.method_reason
+    assert (merged_logits(folder_of(result), IDS) - peft_logits(base, adapter, IDS)).abs().max() < 1e-4
+
+
+def test_adapter_that_changes_nothing_is_refused_by_name(settings):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = model(settings)
+    untrained = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(target_modules=["q_proj"]))
+    untrained.save_pretrained(settings.roots[0] / "adapter")
+    out = settings.roots[0] / "out"
+    with pytest.raises(ModelError, match="No-op adapter"):
+        merge(settings, model_name=str(base), adapter_path=settings.roots[0] / "adapter", output_dir=out)
+    assert list(out.iterdir()) == []
+
+
+def test_adapter_with_nan_is_refused(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", strength=float("nan"))
+    with pytest.raises(ModelError, match="NaN"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+
+
+def test_adapter_of_another_base_is_refused_with_both_shapes(settings):
+    base = model(settings)
+    other = tiny_model(settings.roots[0] / "other", hidden=32)
+    adapter = make_adapter(other, settings.roots[0] / "adapter")
+    with pytest.raises(ModelError, match="64 x 128, the adapter's is 32 x 64"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+
+
+def test_half_an_adapter_is_refused(settings):
+    from safetensors.torch import load_file, save_file
+
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    weights = load_file(adapter / "adapter_model.safetensors")
+    del weights[next(name for name in weights if "lora_B" in name)]
+    save_file(weights, adapter / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="has no partner"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+
+
+def test_merge_that_says_something_else_is_removed(settings, monkeypatch):
+    from faion_finetuner.core.merge import plan
+
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    monkeypatch.setattr(plan.Adapter, "scale", lambda self, module: 0.1)  # a wrong factor before B @ A
+    out = settings.roots[0] / "out"
+    with pytest.raises(ExportError, match="does not predict"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out)
+    assert list(out.iterdir()) == []
+
+
+def test_end_token_that_generation_ignores_is_added(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    path = base / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"eos_token_id": 0}), encoding="utf-8")
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    check = next(check for check in result.checks if check.name == "end_token")
+    assert check.status == "warn"
+    assert json.loads((folder_of(result) / "generation_config.json").read_bytes())["eos_token_id"] == [0, 2]
+
+
+def test_token_without_embedding_row_is_refused(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    tokenizer = json.loads((base / "tokenizer.json").read_bytes())
+    rows = json.loads((base / "config.json").read_bytes())["vocab_size"]
+    extra = {"id": rows, "content": "<|extra|>", "special": True}
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][0] | extra)
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(ModelError, match=f"ids up to {rows}"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+
+
+def test_dry_run_tells_needs_and_writes_nothing(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out, gguf=("q8_0",), dry_run=True)
+    assert not out.exists()
+    assert result.merged_path is None
+    weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    assert result.plan is not None
+    assert weights < result.plan.disk_needed_bytes < 3 * weights
