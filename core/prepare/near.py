@@ -2,10 +2,13 @@
 
 Two rows are near duplicates when their word triples (question and answer together, system messages aside) have a
 Jaccard similarity of at least the threshold, and both their questions and their answers share at least half of their
-words: the same review with another label, or another question with the same stock answer, is no duplicate.
+words: the same review with another label, or another question with the same stock answer, is no duplicate. Where the
+answers are no longer than a label, the sentences in which the questions differ must share half of their words, too:
+two questions about one long passage are no duplicates.
 Triples that stand in a fifth of all rows are a template, not content, and do not count.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -26,6 +29,8 @@ SAMPLE_ROWS = 2_000  # to find the template in
 TEMPLATE_SHARE = 0.2
 TEMPLATE_ROWS = 20
 WORDS_IN_COMMON = 0.5
+LABEL_WORDS = 4
+SENTENCE_END = re.compile(r"[.?!\n]+\s*")
 MAX_LEADERS = 20  # of one bucket; keeps many rows alike in one band from costing their square
 PAIRS_AT_ONCE = 4_000
 BAND_MULTIPLIERS = np.random.default_rng(0xBA2D).integers(1, 1 << 63, 64, dtype=np.uint64) | np.uint64(1)
@@ -159,7 +164,7 @@ class NearDuplicates:
         if self.job.request.dedup == "near":
             details = f"{self.dropped:,} rows dropped at a similarity of {threshold:g} or more"
             if self.linked:
-                details += f"; {self.linked:,} similar pairs with other answers kept, each in one split"
+                details += f"; {self.linked:,} similar pairs that ask or answer something else stay, each in one split"
             return [Check(name="Near Duplicates", status="pass", details=details, count=self.dropped)]
         details = f"{self.linked:,} pairs at a similarity of {threshold:g} or more were kept, each in one split"
         status = "warn" if self.linked else "pass"
@@ -176,13 +181,24 @@ class _Likeness:
     @property
     def of_both_sides(self) -> bool:
         """Whether questions and answers are each alike, not only the two together."""
-        questions = _in_common(self.earlier.question, self.later.question)
-        return min(questions, _in_common(self.earlier.answer, self.later.answer)) >= WORDS_IN_COMMON
+        one, other = self.earlier, self.later
+        alike = [_in_common(one.question, other.question), _in_common(one.answer, other.answer)]
+        if max(len(one.answer.split()), len(other.answer.split())) <= LABEL_WORDS:
+            alike.append(_in_common(*_differing(one.question, other.question)))
+        return min(alike) >= WORDS_IN_COMMON
 
 
 def _in_common(one: str, other: str) -> float:
     words, others = word_hashes(one), word_hashes(other)
     return len(words & others) / len(words | others) if words or others else 1.0
+
+
+def _differing(one: str, other: str) -> tuple[str, str]:
+    """The sentences of each text that the other does not have; twice nothing when one only adds to the other."""
+    sentences, others = SENTENCE_END.split(one), SENTENCE_END.split(other)
+    left = " ".join(sentence for sentence in sentences if sentence not in others)
+    right = " ".join(sentence for sentence in others if sentence not in sentences)
+    return (left, right) if left.strip() and right.strip() else ("", "")
 
 
 def _text(side: Compared) -> str:

@@ -87,20 +87,18 @@ class Understanding:
             return
         request = self._job.request
         wanted = {"stratify_by": request.stratify_by, "group_by": request.group_by}
-        problems = [
-            f"{arg}: there is no field {quote(name)}."
-            for arg, name in wanted.items()
-            if name and name not in self._names
-        ]
+        missing = [(argument, name) for argument, name in wanted.items() if name and name not in self._names]
         for field, role in (request.columns or {}).items():
             if field not in self._names and role not in self._names:
-                problems.append(f"columns: there is no field {quote(field)}.")
-        if problems:
-            asked = " ".join(name for name in (*wanted.values(), *(request.columns or {})) if name)
-            near = difflib.get_close_matches(asked, self._names, n=1, cutoff=0.5)
-            hint = f"Did you mean {quote(near[0], 40)}? " if near else ""
+                missing.append(("columns", field))
+        if missing:
+            problems = " ".join(f"{argument}: there is no field {quote(name)}." for argument, name in missing)
             fields = ", ".join(quote(name, 40) for name in list(self._names)[:20])
-            raise InputError(" ".join(problems), f"{hint}The fields are {fields}.")
+            raise InputError(problems, f"{self._nearest(missing[0][1])}The fields are {fields}.")
+
+    def _nearest(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
+        return f"Did you mean {quote(near[0], 40)}? " if near else ""
 
 
 def _may_be_json(value: Any) -> bool:
