@@ -22,12 +22,15 @@ REPAIRED_BY_PREPARE = {"Valid JSON", "Messages", "Roles", "Content", "Last Messa
 def next_steps(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, ...]:
     """Repair what fails, then price it, then compare with training an open model here."""
     data = str(request.data_path)
+    same = {"data_path": data, "method": request.method}
+    if request.validation_path:
+        same["validation_path"] = str(request.validation_path)
     failed = {check.name for check in result.checks if check.status == "fail"}
     if failed & REPAIRED_BY_PREPARE and request.method == "supervised":
         repair = {"data_path": data, "format": "openai", "output_dir": "<new folder>"}
         return (NextStep(tool="prepare", arguments=repair, why="Clean and convert the data to chat records."),)
     if failed - {"Model"}:
-        again = {"action": "check", "data_path": data, "method": request.method}
+        again = {"action": "check"} | same
         return (NextStep(tool="openai", arguments=again, why="Check again once the named lines are mended."),)
     train = NextStep(
         tool="train",
@@ -37,7 +40,7 @@ def next_steps(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, 
     if result.estimate is not None:
         return (train,)
     model = request.model or "<hosted model>"
-    priced = {"action": "estimate", "data_path": data, "model": model, "method": request.method}
+    priced = {"action": "estimate", "model": model} | same
     return (NextStep(tool="openai", arguments=priced, why="See tokens, epochs and price."), train)
 
 

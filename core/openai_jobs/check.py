@@ -81,7 +81,9 @@ def _examples_check(train: DataFile, valid: DataFile | None) -> Check:
 def _rule_check(rule: Rule, files: Sequence[DataFile]) -> Check:
     found = [file.violations[rule] for file in files if rule in file.violations]
     if not found:
-        return Check(name=rule, status="pass", details="all lines", count=0)
+        examples = sum(file.examples for file in files)
+        details = f"kept by all {examples:,} examples" if examples else "no example to look at"
+        return Check(name=rule, status="pass", details=details, count=0)
     lines = sum(violations.lines for violations in found)
     return Check(name=rule, status="fail", details=_listed(found), count=lines, next_step=NEXT_STEPS[rule])
 
@@ -99,15 +101,17 @@ def _overlap_check(train: DataFile, valid: DataFile) -> Check:
     shared = [(train.digests[digest], line) for digest, line in valid.digests.items() if digest in train.digests]
     if not shared:
         return Check(name="Overlap", status="pass", details="no validation example is in the training data", count=0)
-    places = [f"{valid.path.name}:{in_valid} equals {train.path.name}:{in_train}" for in_train, in_valid in shared]
+    found = Violations(valid.path.name)
+    for in_train, in_valid in shared:
+        found.add(in_valid, f"equals {train.path.name}:{in_train}")
     step = "Remove them from one of the files: a validation score on training data means nothing."
-    details = _listed([Violations(len(places), places[:8])])
-    return Check(name="Overlap", status="fail", details=details, count=len(shared), next_step=step)
+    return Check(name="Overlap", status="fail", details=_listed([found]), count=len(shared), next_step=step)
 
 
 def _listed(found: Sequence[Violations]) -> str:
     """Number of lines, and the first of them."""
     lines = sum(violations.lines for violations in found)
-    shown = [text for violations in found for text in violations.shown]
-    more = f"; and {lines - len(shown):,} more" if lines > len(shown) else ""
-    return f"{lines:,} line{'s' if lines != 1 else ''}: {'; '.join(shown)}{more}"
+    texts = [text for violations in found for text in violations.described()]
+    rest = lines - sum(len(places) for violations in found for places in violations.shown.values())
+    more = f"; and {rest:,} lines with other problems" if rest else ""
+    return f"{lines:,} line{'s' if lines != 1 else ''}: {'; '.join(texts)}{more}"

@@ -12,17 +12,36 @@ from .request import Method
 from .rules import CHECK_LINE
 from .tokens import example_tokens
 
-SHOWN_PLACES = 8  # of each rule; one mistake mostly repeats itself in the same way
+SHOWN_PROBLEMS = 5  # of each rule and file; one mistake mostly repeats itself word for word
+SHOWN_LINES = 5  # of each problem
 
 
 @dataclass
 class Violations:
     """What one rule found in one file."""
 
+    file: str
     lines: int = 0
     """Lines that break the rule."""
-    shown: list[str] = field(default_factory=list)
-    """The first of them as "file:line place problem"."""
+    shown: dict[str, list[int]] = field(default_factory=dict)
+    """The first different problems, each with all lines that have it."""
+
+    def add(self, line: int, problem: str) -> None:
+        """Count a line, and keep its problem when it is among the first or a repetition of one."""
+        self.lines += 1
+        if problem in self.shown or len(self.shown) < SHOWN_PROBLEMS:
+            self.shown.setdefault(problem, []).append(line)
+
+    def described(self) -> list[str]:
+        """Each shown problem as "file:line problem", with the next lines that have it."""
+        return [f"{self.file}:{lines[0]} {problem}{_further(lines[1:])}" for problem, lines in self.shown.items()]
+
+
+def _further(lines: list[int]) -> str:
+    named = ", ".join(str(line) for line in lines[: SHOWN_LINES - 1])
+    more = len(lines) - SHOWN_LINES + 1
+    also = f"{named} and {more:,} more" if more > 0 else named
+    return f" (also line{'s' if len(lines) > 1 else ''} {also})" if lines else ""
 
 
 @dataclass
@@ -32,11 +51,11 @@ class DataFile:
     path: Path
     size_bytes: int
     has_bom: bool
+    too_long: Violations
     examples: int = 0
     """Lines that are JSON objects."""
     tokens: int = 0
     """Tokens of all examples, each cut at the longest allowed."""
-    too_long: Violations = field(default_factory=Violations)
     lines_with_images: int = 0
     violations: dict[Rule, Violations] = field(default_factory=dict)
     digests: dict[bytes, int] = field(default_factory=dict)
@@ -56,7 +75,7 @@ class Reading:
 
 def read_data(path: Path, reading: Reading) -> DataFile:
     """Read a whole file and hold every line against the rules of the method."""
-    found = DataFile(path=path, size_bytes=path.stat().st_size, has_bom=starts_with_bom(path))
+    found = DataFile(path, path.stat().st_size, starts_with_bom(path), too_long=Violations(path.name))
     check = CHECK_LINE[reading.method]
     for line in read_lines(path):
         reading.on_line(line.number)
@@ -68,7 +87,7 @@ def read_data(path: Path, reading: Reading) -> DataFile:
         tokens = example_tokens(line.record, reading.count)
         found.tokens += min(tokens, reading.context)
         if tokens > reading.context:
-            _add(found.too_long, f"{path.name}:{line.number} has {tokens:,} tokens")
+            found.too_long.add(line.number, f"has {tokens:,} tokens")
         found.lines_with_images += b'"image_url"' in line.raw
         digest = xxhash.xxh3_128_digest(orjson.dumps(line.record, option=orjson.OPT_SORT_KEYS))
         found.digests.setdefault(digest, line.number)
@@ -79,11 +98,5 @@ def _note(found: DataFile, number: int, problems: list[Problem]) -> None:
     """Note the first problem of each rule: a rule counts lines, not places."""
     firsts: dict[Rule, Problem] = {problem.rule: problem for problem in reversed(problems)}
     for rule, first in firsts.items():
-        where = f"{found.path.name}:{number}" + (f" {first.place}" if first.place else "")
-        _add(found.violations.setdefault(rule, Violations()), f"{where} {first.text}")
-
-
-def _add(violations: Violations, text: str) -> None:
-    violations.lines += 1
-    if len(violations.shown) < SHOWN_PLACES:
-        violations.shown.append(text)
+        violations = found.violations.setdefault(rule, Violations(found.path.name))
+        violations.add(number, f"{first.place} {first.text}".lstrip())

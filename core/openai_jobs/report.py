@@ -23,7 +23,7 @@ def report(result: OpenAIResult) -> Report:
 def _headline(result: OpenAIResult) -> str:
     failed = [check.name for check in result.checks if check.status == "fail"]
     if failed:
-        finding = f"The service would refuse this: {len(failed)} checks fail ({', '.join(failed)})."
+        finding = f"The service would refuse this: {_checks_fail(len(failed))} ({', '.join(failed)})."
     elif worst(result.checks) == "warn":
         warned = ", ".join(check.name for check in result.checks if check.status == "warn")
         finding = f"The data keeps the service's rules; look at: {warned}."
@@ -33,6 +33,10 @@ def _headline(result: OpenAIResult) -> str:
     if estimate is None or estimate.tokens is None:
         return finding
     return f"{finding} Training would cost {_usd(estimate.usd)}: {estimate.tokens:,} tokens x {estimate.epochs} epochs."
+
+
+def _checks_fail(count: int) -> str:
+    return "1 check fails" if count == 1 else f"{count} checks fail"
 
 
 def _usd(usd: float | None) -> str:

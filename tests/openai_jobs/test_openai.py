@@ -214,7 +214,7 @@ def test_the_report_says_first_whether_the_service_would_take_the_data(settings:
         assert f"\n{section}\n" in f"\n{good.markdown}\n"
     write(settings, (chat(i, note=1) for i in range(60)))
     bad = report(carry_out(settings))
-    assert bad.headline == "The service would refuse this: 1 checks fail (Line Keys)."
+    assert bad.headline == "The service would refuse this: 1 check fails (Line Keys)."
     assert "- **Line Keys**: Delete these keys" in bad.markdown
 
 

@@ -229,7 +229,15 @@ def test_many_lines_with_one_mistake_are_counted_and_the_first_are_shown(setting
     found = check_of(carry_out(settings), "Line Keys")
     assert found.count == 100
     assert found.details.startswith("100 lines: train.jsonl:1 ")
-    assert found.details.endswith("and 92 more")
+    assert found.details.endswith("«note» (also lines 2, 3, 4, 5 and 95 more)")
+
+
+def test_different_mistakes_against_one_rule_are_shown_one_by_one(settings: Settings):
+    write(settings, [chat(i, **{f"key_{i % 7}": 1}) for i in range(21)])
+    details = check_of(carry_out(settings), "Line Keys").details
+    assert details.count("train.jsonl:") == 5
+    assert "train.jsonl:2 holds keys that the format does not know: «key_1» (also lines 9, 16)" in details
+    assert details.endswith("and 6 lines with other problems")
 
 
 def test_the_users_words_stand_in_details_only_quoted_and_shortened(settings: Settings):
