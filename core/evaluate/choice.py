@@ -87,13 +87,13 @@ def _kind(references: Sequence[str]) -> tuple[AnswerKind, str]:
     json_count = sum(text_match.as_json(reference) is not None for reference in references)
     if json_count >= NEARLY_ALL * n:
         return "json", f"{share(json_count)} are JSON objects or arrays"
+    marked = sum(text_match.FINAL_MARK in reference for reference in references)
+    if marked >= NEARLY_ALL * n:
+        return "numbers", f"{share(marked)} end in a number behind {text_match.FINAL_MARK}"
     labels = {text_match.label(reference) for reference in references}
     if len(labels) <= min(MAX_LABELS, n // MIN_ROWS_PER_LABEL) and all(map(_could_be_label, labels)):
         return "labels", f"the {n} reference answers are {len(labels)} short values that repeat"
-    marked = sum(text_match.FINAL_MARK in reference for reference in references)
     bare = sum(text_match.is_number(reference) for reference in references)
-    if marked >= NEARLY_ALL * n:
-        return "numbers", f"{share(marked)} end in a number behind {text_match.FINAL_MARK}"
     if bare >= NEARLY_ALL * n:
         return "numbers", f"{share(bare)} are a number"
     words = median(len(reference.split()) for reference in references)

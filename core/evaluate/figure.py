@@ -39,6 +39,7 @@ def _differences(axes: Any, result: EvaluateResult) -> None:
         axes.plot([row.delta * scale], [height], "o", color=colour)
     names = [row.metric if row.name == "held-out rows" else f"{row.name}, {row.metric}" for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(-0.5, max(len(rows), 1) - 0.5)
     axes.axvline(0, color="#444444", linewidth=1, linestyle=":")
     axes.set_xlabel("fine-tuned minus base, points of 100")
     axes.set_title("Held-out scores" if rows else "No score with an interval")

@@ -74,8 +74,9 @@ def _headline(result: EvaluateResult) -> str:
 def _main_numbers(result: EvaluateResult) -> str:
     told = []
     if result.scores:
+        both = " for both" if result.finetuned_path else ""
         row = min(result.scores, key=lambda row: 1.0 if row.p_value is None else row.p_value)
-        told.append(wording.change(row) if row.delta else f"{row.metric}: {wording.value(row, row.base)}.")
+        told.append(wording.change(row) if row.delta else f"{row.metric}: {wording.value(row, row.base)}{both}.")
     if (found := result.perplexity) is not None and found.base is not None:
         tuned = f", fine-tuned {found.finetuned:,.2f}" if found.finetuned is not None else ""
         told.append(f"Perplexity of held-out answers: base {found.base:,.2f}{tuned}.")
@@ -111,7 +112,10 @@ def _perplexity(result: EvaluateResult) -> str:
         ),
         ("**Improvement**", *(_percent_change(one) for one in (answers, loss, everything))),
     )
-    note = "Lower is better. Perplexity and loss count the answers' tokens alone; the last column all tokens."
+    note = (
+        "Lower is better, so a minus is an improvement. Perplexity and loss count the answers' tokens alone, the last "
+        "column all tokens."
+    )
     return (
         table(("Model", "Perplexity", "Loss", "Perplexity, prompts included"), rows)
         + "\n"
@@ -182,11 +186,15 @@ def _samples(result: EvaluateResult) -> str:
         return "None were asked for."
     told = ["Drawn at random, not chosen. What stands in the boxes was written by data or models."]
     for n, sample in enumerate(result.samples, start=1):
-        told += [f"### Example {n}", "**Prompt:**", fence(sample.prompt), "**Reference:**", fence(sample.reference)]
-        told += ["**Base Model:**", fence(sample.base)]
+        told += [f"### Example {n}", "**Prompt:**", _boxed(sample.prompt), "**Reference:**", _boxed(sample.reference)]
+        told += ["**Base Model:**", _boxed(sample.base)]
         if sample.finetuned is not None:
-            told += ["**Fine-tuned:**", fence(sample.finetuned)]
+            told += ["**Fine-tuned:**", _boxed(sample.finetuned)]
     return "\n\n".join([*told, f"All answers: `{result.samples_path}`."])
+
+
+def _boxed(text: str) -> str:
+    return fence(text.strip()) if text.strip() else "*(empty)*"
 
 
 def _regression(result: EvaluateResult) -> str:

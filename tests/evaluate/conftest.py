@@ -1,0 +1,48 @@
+"""A tiny model and a random adapter for it, made once."""
+
+import json
+from pathlib import Path
+
+import pytest
+from faion_finetuner.core.settings import Settings
+
+from tests.tiny import tiny_model, tiny_rows
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="session")
+def adapter_folder(base_folder: Path) -> Path:
+    """A LoRA adapter with random weights: it changes every answer."""
+    return save_adapter(base_folder, base_folder.parent / "adapter", random=True)
+
+
+def save_adapter(base_folder: Path, folder: Path, *, random: bool) -> Path:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=not random)
+        get_peft_model(AutoModelForCausalLM.from_pretrained(base_folder), config).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture
+def prepared(settings: Settings) -> Path:
+    """A prepared folder whose held-out rows do not stand in the training rows."""
+    folder = settings.roots[0] / "prepared"
+    folder.mkdir()
+    rows = list({row["messages"][0]["content"]: row for row in tiny_rows(400, seed=5)}.values())
+    write_rows(folder / "train.jsonl", rows[24:])
+    write_rows(folder / "valid.jsonl", rows[:24])
+    return folder
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

@@ -1,0 +1,109 @@
+"""lm-eval benchmarks from local task files, on a tiny model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faion_finetuner.core.errors import DataError, InputError
+from faion_finetuner.core.evaluate.benchmarks import Benchmarks
+from faion_finetuner.core.models.load import load_tokenizer
+
+# lm-eval and datasets leave files open and use deprecated names; none of it is ours to close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+TASK = """task: colours
+dataset_path: json
+dataset_kwargs: {data_files: {test: items.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{question}}"
+doc_to_target: right
+doc_to_choice: choices
+metric_list: [{metric: acc}, {metric: acc_norm}]
+metadata: {version: 1.0}
+"""
+
+
+@pytest.fixture
+def tasks_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / "colours.yaml").write_text(TASK)
+    items = [{"question": f"Item {n}: red or blue?", "choices": ["red", "blue"], "right": n % 2} for n in range(20)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    return folder
+
+
+@pytest.fixture
+def models(base_folder: Path, adapter_folder: Path) -> Any:
+    import torch
+    from faion_finetuner.core.models.load import attach_adapter
+    from transformers import AutoModelForCausalLM
+
+    return attach_adapter(AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32), adapter_folder)
+
+
+def test_scores_equal_those_of_lm_eval_and_keep_their_items(tasks_dir: Path, models: Any, base_folder: Path):
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models import huggingface
+
+    tokenizer = load_tokenizer(base_folder)
+    benchmarks = Benchmarks(("colours",), tasks_dir, None)
+    with models.disable_adapter():
+        base = benchmarks.measure(models, tokenizer)
+    tuned = benchmarks.measure(models, tokenizer)
+    wrap: Any = huggingface.HFLM
+    (tasks_dir / "colours.yaml").write_text(TASK.replace("items.jsonl", str(tasks_dir / "items.jsonl")))
+    from lm_eval.tasks import TaskManager
+
+    manager: Any = TaskManager(include_path=str(tasks_dir), include_defaults=False)
+    for scores, adapter_on in ((tuned, True), (base, False)):
+        if not adapter_on:
+            models.base_model.disable_adapter_layers()
+        own: Any = simple_evaluate(
+            model=wrap(pretrained=models, tokenizer=tokenizer), tasks=["colours"], task_manager=manager
+        )
+        assert {score.metric: score.value for score in scores} == {
+            key.partition(",")[0]: value
+            for key, value in own["results"]["colours"].items()
+            if "," in key and "stderr" not in key
+        }
+    assert [(score.task, score.metric, score.n, len(score.items)) for score in base] == [
+        ("colours", "acc", 20, 20),
+        ("colours", "acc_norm", 20, 20),
+    ]
+    assert base[0].items.keys() == tuned[0].items.keys()
+
+
+def test_the_limit_holds_for_benchmarks_too(tasks_dir: Path, models: Any, base_folder: Path):
+    (score, _) = Benchmarks(("colours",), tasks_dir, 5).measure(models, load_tokenizer(base_folder))
+    assert (score.n, len(score.items)) == (5, 5)
+
+
+def test_a_task_that_does_not_exist_is_named_with_the_nearest(tasks_dir: Path):
+    with pytest.raises(InputError, match="colors") as refused:
+        Benchmarks(("colors",), tasks_dir, None)
+    assert "colours" in refused.value.next_step
+
+
+def test_a_task_without_its_data_names_benchmarks_dir(tasks_dir: Path):
+    (tasks_dir / "items.jsonl").unlink()
+    with pytest.raises(DataError, match="colours") as refused:
+        Benchmarks(("colours",), tasks_dir, None)
+    assert "benchmarks_dir" in refused.value.next_step
+
+
+def test_a_template_in_a_task_file_cannot_reach_python(tasks_dir: Path, models: Any, base_folder: Path):
+    from jinja2.exceptions import SecurityError
+
+    evil = TASK.replace("{{question}}", "{{question.__class__.__mro__[1].__subclasses__()}}")
+    (tasks_dir / "colours.yaml").write_text(evil)
+    with pytest.raises((SecurityError, DataError)):
+        Benchmarks(("colours",), tasks_dir, None).measure(models, load_tokenizer(base_folder))

@@ -1,0 +1,112 @@
+"""The statistics, against scipy and statsmodels."""
+
+import numpy as np
+import pytest
+from faion_finetuner.core.evaluate.comparison import (
+    MEAN,
+    SHARE,
+    Comparison,
+    compare,
+    holm,
+    judge,
+    rows_of,
+)
+from faion_finetuner.core.evaluate.tables import PERPLEXITY
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+
+def drawn(seed: int, n: int, right: float) -> np.ndarray:
+    return (np.random.default_rng(seed).random(n) < right).astype(float)
+
+
+@pytest.mark.parametrize(("n", "base", "finetuned"), [(12, 0.3, 0.9), (40, 0.5, 0.6), (300, 0.4, 0.5), (20, 0.0, 0.0)])
+def test_right_and_wrong_items_are_compared_by_the_exact_mcnemar_test(n: int, base: float, finetuned: float):
+    one, other = drawn(1, n, base), drawn(2, n, finetuned)
+    found = compare(SHARE, rows_of(list(one)), rows_of(list(other)), seed=0)
+    table = [[((one == a) & (other == b)).sum() for b in (1, 0)] for a in (1, 0)]
+    assert found.p_value == pytest.approx(vars(mcnemar(table, exact=True))["pvalue"], abs=1e-12)
+    assert (found.base, found.finetuned) == (one.mean(), other.mean())
+    assert found.delta == pytest.approx(other.mean() - one.mean())
+
+
+def test_the_interval_of_a_share_holds_the_truth_95_times_in_100():
+    generator, truth, held = np.random.default_rng(3), 0.15, 0
+    for _ in range(400):
+        base = generator.random(60) < 0.5
+        finetuned = np.where(base, generator.random(60) < 0.9, generator.random(60) < 0.4)  # 0.45 + 0.2 - 0.5
+        interval = compare(SHARE, rows_of(list(base)), rows_of(list(finetuned)), seed=0).ci95
+        assert interval is not None
+        held += interval.low <= truth <= interval.high
+    assert 0.92 <= held / 400 <= 0.99
+
+
+def test_few_graded_items_get_the_exact_permutation_test():
+    generator = np.random.default_rng(4)
+    one, other = generator.random(9), generator.random(9) + 0.2
+    found = compare(MEAN, rows_of(list(one)), rows_of(list(other)), seed=0)
+    oracle = stats.permutation_test(
+        (other, one), lambda a, b: a.mean() - b.mean(), permutation_type="samples", n_resamples=10_000
+    )
+    assert found.p_value == pytest.approx(oracle.pvalue, abs=1e-12)
+
+
+def test_many_graded_items_get_a_p_value_and_interval_near_those_of_the_t_test():
+    generator = np.random.default_rng(5)
+    one = generator.random(200)
+    other = one + generator.normal(0.03, 0.2, 200)
+    found = compare(MEAN, rows_of(list(one)), rows_of(list(other)), seed=0)
+    oracle = stats.ttest_rel(other, one)
+    interval = oracle.confidence_interval()
+    assert found.p_value == pytest.approx(oracle.pvalue, abs=0.015)
+    assert found.ci95 == pytest.approx((interval.low, interval.high), abs=0.004)
+
+
+def test_perplexity_is_compared_over_the_ratio_of_sums_in_per_cent():
+    tokens = np.array([3.0, 100.0, 7.0, 50.0])
+    base, finetuned = np.stack([tokens * 2.0, tokens], 1), np.stack([tokens * 1.0, tokens], 1)
+    found = compare(PERPLEXITY, base, finetuned, seed=0)
+    assert found.base == pytest.approx(np.exp(2.0))
+    assert found.delta == pytest.approx(100 * (np.exp(-1.0) - 1))
+    assert found.ci95 == pytest.approx((found.delta, found.delta))  # the same change everywhere
+    assert found.p_value == pytest.approx(2 / 2**4)
+
+
+def test_equal_models_have_no_interval_rather_than_one_of_width_zero():
+    rows = rows_of([0.5, 0.25, 0.75])
+    found = compare(MEAN, rows, rows, seed=0)
+    assert (found.delta, found.ci95, found.p_value) == (0, None, 1)
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    generator = np.random.default_rng(6)
+    one, other = rows_of(list(generator.random(50))), rows_of(list(generator.random(50)))
+    assert compare(MEAN, one, other, seed=7) == compare(MEAN, one, other, seed=7)
+    assert compare(MEAN, one, other, seed=7) != compare(MEAN, one, other, seed=8)
+
+
+def test_several_p_values_are_corrected_as_holm_does():
+    p_values = [0.04, 0.001, 0.5, 0.02, 0.02]
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("n", "delta", "p", "higher_is_better", "verdict"),
+    [
+        (50, 0.2, 0.01, True, "improved"),
+        (50, -0.2, 0.01, True, "regressed"),
+        (50, -0.2, 0.01, False, "improved"),
+        (50, 0.2, 0.2, True, "no evidence"),
+        (9, 0.9, 0.004, True, "too few items"),
+    ],
+)
+def test_the_verdict_follows_evidence_and_direction(
+    n: int, delta: float, p: float, higher_is_better: bool, verdict: str
+):
+    assert judge(Comparison(n=n, base=0.5, delta=delta), p, higher_is_better) == verdict
+
+
+def test_the_base_alone_has_a_score_and_nothing_else():
+    assert compare(SHARE, rows_of([1, 0, 1]), None, seed=0) == Comparison(n=3, base=2 / 3)

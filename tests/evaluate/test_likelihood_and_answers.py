@@ -1,0 +1,97 @@
+"""Likelihood against one text at a time; greedy answers against transformers' own generate."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from faion_finetuner.core.evaluate.likelihood import measure
+from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.examples.dialects import read_record
+from faion_finetuner.core.examples.mask import Tokenized, tokenize_many
+from faion_finetuner.core.examples.types import Message
+from faion_finetuner.core.models.generate import generate
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from tests.tiny import tiny_model, tiny_rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untied embeddings: with tied ones a random model says one token over and over."""
+    return tiny_model(tmp_path_factory.mktemp("models") / "untied", tied=False)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> ChatTokenizer:
+    return ChatTokenizer.load(folder)
+
+
+def prompts(tokenizer: ChatTokenizer) -> list[str]:
+    texts = [row["messages"][0]["content"] * (1 + n % 4) for n, row in enumerate(tiny_rows(30, seed=3))]
+    return [tokenizer.render([Message("user", text)], add_generation_prompt=True) for text in texts]
+
+
+def test_batched_likelihoods_equal_those_of_one_text_at_a_time(model: Any, tokenizer: ChatTokenizer):
+    items = tokenize_many([read_record(row) for row in tiny_rows(30, seed=2)], tokenizer, None)
+    items += [Tokenized([5], [5], 0, 0, 1), Tokenized([7, 8], [-100, 8], 0, 0, 1)]
+    found = measure(model, items)
+    assert [one.all_tokens for one in found] == [len(item.input_ids) - 1 for item in items]
+    for item, one in zip(items, found, strict=True):
+        if len(item.input_ids) < 2:
+            continue
+        ids, labels = torch.tensor([item.input_ids]), torch.tensor([item.labels])
+        with torch.no_grad():
+            everything, answer = (model(input_ids=ids, labels=chosen).loss.item() for chosen in (ids, labels))
+        assert one.all_nll / one.all_tokens == pytest.approx(everything, rel=1e-4)
+        assert one.answer_nll / one.answer_tokens == pytest.approx(answer, rel=1e-4)
+        assert one.answer_tokens == sum(label != -100 for label in item.labels[1:])
+
+
+def test_likelihoods_are_told_as_they_come_and_can_be_stopped(model: Any, tokenizer: ChatTokenizer):
+    items = tokenize_many([read_record(row) for row in tiny_rows(12, seed=2)], tokenizer, None)
+    told: list[int] = []
+    measure(model, items, told.append)
+    assert told == sorted(told)
+    assert told[-1] == 12
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_answers_equal_those_of_transformers_own_greedy_generation(
+    model: Any, tokenizer: ChatTokenizer, batch_size: int, monkeypatch: pytest.MonkeyPatch
+):
+    asked = prompts(tokenizer)
+    expected = [own_greedy(model, tokenizer, prompt, 20) for prompt in asked]
+    # a random model seldom ends by itself: let a token be an end that about half of the answers hold
+    tokens = {token for ids in expected for token in ids}
+    end = min(tokens, key=lambda token: abs(sum(token in ids for ids in expected) - len(asked) / 2))
+    stops = (*tokenizer.eos_ids, end)
+    monkeypatch.setattr(tokenizer, "eos_ids", stops)
+    expected = [own_greedy(model, tokenizer, prompt, 20) for prompt in asked]
+    found = generate(model, tokenizer, asked, max_new_tokens=20, batch_size=batch_size)
+    assert [one.text for one in found] == [tokenizer.decode([t for t in ids if t not in stops]) for ids in expected]
+    assert [one.stopped for one in found] == [ids[-1] in stops for ids in expected]
+    assert {one.stopped for one in found} == {True, False}
+
+
+def own_greedy(model: Any, tokenizer: ChatTokenizer, prompt: str, limit: int) -> list[int]:
+    ids = torch.tensor([tokenizer.encode(prompt)])
+    config = GenerationConfig(
+        max_new_tokens=limit, do_sample=False, eos_token_id=list(tokenizer.eos_ids), pad_token_id=0
+    )
+    out = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    return out[0, ids.shape[1] :].tolist()
+
+
+def test_an_empty_prompt_is_answered_too(model: Any, tokenizer: ChatTokenizer):
+    (one,) = generate(model, tokenizer, [""], max_new_tokens=3, batch_size=4)
+    assert one.tokens <= 3
+
+
+def test_no_prompt_has_no_answer(model: Any, tokenizer: ChatTokenizer):
+    assert generate(model, tokenizer, [], max_new_tokens=3, batch_size=4) == []
