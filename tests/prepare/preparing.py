@@ -9,7 +9,7 @@ from faion_finetuner.core.checks import Check
 from faion_finetuner.core.prepare.mode import MODE
 from faion_finetuner.core.prepare.pipeline import run
 from faion_finetuner.core.prepare.report import report
-from faion_finetuner.core.prepare.result import PrepareResult
+from faion_finetuner.core.prepare.result import Balance, PrepareResult, Truncation
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
@@ -41,6 +41,16 @@ class Outcome:
     @property
     def report(self) -> str:
         return report(self.result).markdown
+
+    @property
+    def balance(self) -> Balance:
+        assert self.result.balance is not None
+        return self.result.balance
+
+    @property
+    def truncation(self) -> Truncation:
+        assert self.result.truncation is not None
+        return self.result.truncation
 
     def check(self, name: str) -> Check:
         return next(check for check in self.result.checks if check.name == name)

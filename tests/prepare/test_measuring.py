@@ -27,7 +27,7 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(settings, model):
 def test_what_training_would_cut_off_is_counted_and_the_rows_stay(settings, model):
     rows = [*pairs(20), pair("Tell me everything", " ".join(f"many{i}" for i in range(80)))]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), model_name="model", max_length=100)
-    cut = outcome.result.truncation
+    cut = outcome.truncation
     whole = [tokenize(read_record(row), model, None) for row in outcome.rows]
     short = [tokenize(read_record(row), model, 100) for row in outcome.rows]
     assert outcome.result.unique_examples == 21
@@ -44,7 +44,7 @@ def test_a_row_whose_answer_is_cut_off_whole_fails_the_loss_mask(settings, model
         {"messages": [{"role": "user", "content": "word " * 300}, {"role": "assistant", "content": "x"}]},
     ]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), model_name="model", max_length=120, dedup="off")
-    assert outcome.result.truncation.rows_without_trained_token == 1
+    assert outcome.truncation.rows_without_trained_token == 1
     assert outcome.check("Loss Mask").status == "fail"
     assert "not fit for training" in outcome.report
 

@@ -95,12 +95,12 @@ def test_what_is_similar_stays_in_one_split_when_it_is_kept(settings):
         rows += [
             pair(f"About topic{i}", words),
             pair(f"About topic{i}", words),
-            pair(f"About topic{i}", words + " end"),
+            pair(f"About topic{i} please", words + " end"),
         ]
         rows.append(pair(f"About topic{i}", f"something{i} else{i}"))
     random.Random(3).shuffle(rows)
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), dedup="off", valid_fraction=0.3)
-    asked = [{said(row)[0] for row in split} for split in (outcome.train, outcome.valid)]
+    asked = [{said(row)[0].removesuffix(" please") for row in split} for split in (outcome.train, outcome.valid)]
     assert not asked[0] & asked[1]
     assert len(outcome.valid) == 36
     assert outcome.check("Split Leakage").status == "pass"
@@ -118,16 +118,16 @@ def test_groups_stay_whole_and_classes_keep_their_share(settings):
     assert len(grouped.valid) == 40
     stratified = prepare(settings, data, stratify_by="kind", output_dir="stratified")
     assert sum(row["kind"] == "rare" for row in stratified.valid) == 4
-    assert stratified.result.balance.field == "kind"
-    assert [(one.label, one.examples) for one in stratified.result.balance.classes] == [("usual", 360), ("rare", 40)]
+    assert stratified.balance.field == "kind"
+    assert [(one.label, one.examples) for one in stratified.balance.classes] == [("usual", 360), ("rare", 40)]
 
 
 def test_classes_are_found_in_a_category_field_or_in_short_answers(settings):
     rows = [{**row, "category": "ab"[i % 2]} for i, row in enumerate(pairs(60))]
-    assert prepare(settings, write_rows(settings, "a.jsonl", rows)).result.balance.field == "category"
+    assert prepare(settings, write_rows(settings, "a.jsonl", rows)).balance.field == "category"
     rows = [pair(row["question"], ("yes", "no", "no", "no")[i % 4]) for i, row in enumerate(pairs(80))]
     outcome = prepare(settings, write_rows(settings, "b.jsonl", rows))
-    assert outcome.result.balance.field == "answer"
+    assert outcome.balance.field == "answer"
     assert sum(said(row)[1] == "yes" for row in outcome.valid) == 2
     assert prepare(settings, write_rows(settings, "c.jsonl", pairs(40))).result.balance is None
 
