@@ -1,5 +1,6 @@
 """A model small enough for tests: random weights, a tokenizer trained here, a chat template; and rows it can learn."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,10 @@ def _row(choose: random.Random, number: int) -> dict[str, Any]:
         ],
         "id": number,
     }
+
+
+def write_tiny_rows(path: Path, n: int, seed: int = 0) -> Path:
+    """`tiny_rows` as a JSONL file; its folder is made when missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in tiny_rows(n, seed)), encoding="utf-8")
+    return path

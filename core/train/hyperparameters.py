@@ -1,0 +1,109 @@
+"""The numbers of a training: what may be asked for, and what holds when nothing was."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from ..schema import Model
+
+Technique = Literal["lora", "qlora", "full"]
+Scheduler = Literal["cosine", "linear", "constant"]
+ALL_LINEAR = "all-linear"
+
+
+class Hyperparameters(Model):
+    """Each null stands for the technique's default."""
+
+    rank: int | None = Field(default=None, ge=1, le=1024)
+    """Rank of the adapter. Default 16."""
+
+    alpha: float | None = Field(default=None, gt=0)
+    """Scale of the adapter: its update counts alpha / rank times. Default 16."""
+
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout on the adapter's input. Default 0."""
+
+    target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
+    """Layers with an adapter: "all-linear" (default) or names such as ["q_proj", "v_proj"]."""
+
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """Peak learning rate. Default 2e-4; full 2e-5."""
+
+    batch_size: int | None = Field(default=None, ge=1)
+    """Rows computed at once. Default 4; qlora 2."""
+
+    gradient_accumulation: int | None = Field(default=None, ge=1)
+    """Batches per optimizer step. Default 4; qlora 8."""
+
+    epochs: float | None = Field(default=None, gt=0, le=1000)
+    """Passes over the data. Default 3."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps in all, instead of epochs."""
+
+    warmup_ratio: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises. Default 0.03."""
+
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    """Default 0.01."""
+
+    scheduler: Scheduler | None = None
+    """How the learning rate falls. Default cosine."""
+
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    """Longer gradients are cut to this length. Default 1.0."""
+
+    max_seq_length: int | None = Field(default=None, ge=8)
+    """Longer rows are cut to this many tokens. Default: the longest row, at most the model's limit."""
+
+    packing: bool | None = None
+    """Put several short rows into one sequence without mixing them. Default false."""
+
+    early_stopping_patience: int | None = Field(default=None, ge=0)
+    """Evaluations without a lower validation loss before training stops; 0 = never. Default 3."""
+
+    save_steps: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints, each with an evaluation. Default: a quarter of the run, at least once an epoch."""
+
+    save_total_limit: int | None = Field(default=None, ge=1)
+    """Checkpoints kept: the last ones and the best. Default 3."""
+
+    logging_steps: int | None = Field(default=None, ge=1)
+    """Steps between lines of metrics. Default: some 40 lines in all."""
+
+    gradient_checkpointing: bool | None = None
+    """Recompute activations to save memory, about a quarter slower. Default: only when memory would not suffice."""
+
+    dtype: Literal["bfloat16", "float32"] | None = None
+    """Number format of the arithmetic. Default: what the machine computes fast."""
+
+
+SHARED = Hyperparameters(
+    rank=16,
+    alpha=16,
+    dropout=0,
+    target_modules=ALL_LINEAR,
+    learning_rate=2e-4,
+    batch_size=4,
+    gradient_accumulation=4,
+    epochs=3,
+    warmup_ratio=0.03,
+    weight_decay=0.01,
+    scheduler="cosine",
+    max_grad_norm=1.0,
+    packing=False,
+    early_stopping_patience=3,
+    save_total_limit=3,
+)
+OWN: dict[Technique, dict[str, float | int | None]] = {
+    "lora": {},
+    "qlora": {"batch_size": 2, "gradient_accumulation": 8},
+    # ten times below LoRA's: "LoRA Without Regret", thinkingmachines.ai/blog/lora
+    "full": {"learning_rate": 2e-5, "rank": None, "alpha": None, "dropout": None, "target_modules": None},
+}
+ADAPTER_ONLY = ("rank", "alpha", "dropout", "target_modules")
+
+
+def with_defaults(asked: Hyperparameters, technique: Technique) -> Hyperparameters:
+    """What was asked for, the rest filled with the technique's defaults; what depends on the data stays null."""
+    return SHARED.model_copy(update=OWN[technique] | asked.model_dump(exclude_none=True))

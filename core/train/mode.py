@@ -1,0 +1,18 @@
+"""Train as a mode."""
+
+from ..runs.mode import Mode
+from .request import TrainRequest, inputs, outputs, resolve
+from .result import TrainResult
+
+MODE = Mode(
+    name="train",
+    address="faion_finetuner.core.train.mode:MODE",
+    request=TrainRequest,
+    result=TrainResult,
+    resolve=resolve,
+    inputs=inputs,
+    outputs=outputs,
+    run="faion_finetuner.core.train.job:run",
+    report="faion_finetuner.core.train.report:report",
+    uses_accelerator=True,
+)

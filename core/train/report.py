@@ -1,0 +1,199 @@
+"""The Training Progress Report."""
+
+from ..reports.markdown import STATUS_WORDS, number, table
+from ..reports.report import Figure, Report
+from .curve import picture
+from .result import Metric, Plan, TrainResult
+
+TITLE = "Training Progress Report"
+MAX_LINES = 60  # of the metrics table; evaluations are all kept
+NAMES = {
+    "rank": "Rank",
+    "alpha": "Alpha",
+    "dropout": "Dropout",
+    "target_modules": "Target Modules",
+    "learning_rate": "Learning Rate",
+    "batch_size": "Batch Size",
+    "gradient_accumulation": "Gradient Accumulation",
+    "epochs": "Epochs",
+    "max_steps": "Steps",
+    "scheduler": "Scheduler",
+    "warmup_ratio": "Warmup Ratio",
+    "weight_decay": "Weight Decay",
+    "max_grad_norm": "Max Gradient Norm",
+    "max_seq_length": "Max Sequence Length",
+    "packing": "Packing",
+    "early_stopping_patience": "Early Stopping Patience",
+    "gradient_checkpointing": "Gradient Checkpointing",
+    "dtype": "Number Format",
+}
+
+
+def report(result: TrainResult) -> Report:
+    """The report of a training or, after a dry run, of its plan."""
+    finding = _plan_finding(result.plan) if result.plan else _finding(result)
+    parts = [
+        f"# {TITLE}\n",
+        f"{finding}\n",
+        f"**Model:** {result.model_name}  \n**Technique:** {result.technique}  \n"
+        f"**Started:** {result.started_at:%Y-%m-%d %H:%M} UTC\n",
+        _configuration(result),
+    ]
+    if result.plan:
+        parts.append(_plan(result.plan))
+    else:
+        parts += [_metrics(result.metrics), _resources(result), _checkpoints(result)]
+    parts += [_diagnosis(result), _warnings(result)]
+    figures = (
+        () if result.plan else (Figure("loss.png", picture(result), "Training and validation loss over the steps"),)
+    )
+    return Report(TITLE, _headline(result), "\n".join(part for part in parts if part), figures)
+
+
+def _headline(result: TrainResult) -> str:
+    if result.plan:
+        return f"dry run: {result.plan.steps} steps, {_duration(result.plan.time_s)}, {result.plan.memory_gb:.1f} GB"
+    before, best = _first_validation(result.metrics), result.best
+    if before is not None and best is not None and best.val_loss is not None:
+        return f"{result.technique}: validation loss {before:.3f} -> {best.val_loss:.3f} ({best.name})"
+    return f"{result.technique}: training loss {number(_last_loss(result.metrics), 3)}, no validation data"
+
+
+def _first_validation(metrics: tuple[Metric, ...]) -> float | None:
+    return next((metric.val_loss for metric in metrics if metric.val_loss is not None), None)
+
+
+def _last_loss(metrics: tuple[Metric, ...]) -> float | None:
+    return next((metric.train_loss for metric in reversed(metrics) if metric.train_loss is not None), None)
+
+
+def _finding(result: TrainResult) -> str:
+    steps = result.metrics[-1].step if result.metrics else 0
+    seconds = result.resources.training_time_s if result.resources else None
+    text = f"Trained {steps} steps in {_duration(seconds)}."
+    before, best = _first_validation(result.metrics), result.best
+    if before is not None and best is not None and best.val_loss is not None:
+        word = "fell" if best.val_loss < before else "did not fall"
+        text = f"**Validation loss {word} from {before:.3f} to {best.val_loss:.3f}** (best: {best.name}). {text}"
+    else:
+        text += f" The last training loss is {number(_last_loss(result.metrics), 3)}; there was no validation data."
+    planned = result.configuration.effective.max_steps
+    if planned and steps < planned:
+        text += f" It ended early, {planned} steps were planned: validation loss had stopped falling."
+    failed = [check.name for check in result.checks if check.status == "fail"]
+    if failed:
+        text += f" **Do not trust the result: {', '.join(failed)} failed.**"
+    if result.diagnosis:
+        text += f" Noticed: {'; '.join(one.symptom.lower() for one in result.diagnosis)}."
+    return text
+
+
+def _plan_finding(plan: Plan) -> str:
+    return (
+        f"Dry run, nothing was written. **{plan.steps} steps would take about {_duration(plan.time_s)} and "
+        f"{plan.memory_gb:.1f} GB of memory** ({plan.memory_available_gb:.1f} GB are available)."
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "an unknown time"
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def _configuration(result: TrainResult) -> str:
+    configuration = result.configuration
+    differing = {difference.name: difference for difference in configuration.differences}
+    rows = []
+    for name, title in NAMES.items():
+        value = getattr(configuration.effective, name)
+        if value is None:
+            continue
+        note = f" (asked: {differing[name].requested}; {differing[name].reason})" if name in differing else ""
+        rows.append((title, _shown(value) + note))
+    rows.append(("Effective Batch", f"{configuration.effective_batch} rows a step"))
+    return "## Configuration\n\n" + table(("Parameter", "Value"), rows)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2e}" if 0 < value < 1e-2 else f"{value:g}"
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _metrics(metrics: tuple[Metric, ...]) -> str:
+    every = max(1, -(-len(metrics) // MAX_LINES))
+    last = len(metrics) - 1
+    kept = [m for place, m in enumerate(metrics) if place % every == 0 or m.val_loss is not None or place == last]
+    rows = [
+        (
+            f"{m.epoch:.2f}",
+            m.step,
+            number(m.train_loss, 3),
+            "" if m.val_loss is None else f"{m.val_loss:.3f}",
+            "" if m.learning_rate is None else f"{m.learning_rate:.2e}",
+            "" if m.grad_norm is None else f"{m.grad_norm:.2f}",
+        )
+        for m in kept
+    ]
+    note = f"\nEvery {every}th line; all are in metrics.jsonl and in the result.\n" if every > 1 else ""
+    header = ("Epoch", "Step", "Train Loss", "Val Loss", "LR", "Gradient Norm")
+    return "## Training Metrics\n\n" + table(header, rows) + note
+
+
+def _resources(result: TrainResult) -> str:
+    used = result.resources
+    if used is None:
+        return ""
+    gpu = None
+    if used.gpu_memory_used_gb is not None:
+        gpu = f"{used.gpu_memory_used_gb:.1f} GB / {number(used.gpu_memory_total_gb, 1)} GB"
+    rows = (
+        ("Device", used.device),
+        ("GPU Memory", gpu or "n/a (no GPU)"),
+        ("Host Memory", f"{number(used.host_memory_gb, 1)} GB"),
+        ("Training Time", _duration(used.training_time_s)),
+        ("Tokens/Second", number(used.tokens_per_second)),
+        ("Tokens an Epoch", f"{used.total_tokens:,}, of which {used.trained_tokens:,} trained"),
+    )
+    return "## Resource Usage\n\n" + table(("Metric", "Value"), rows)
+
+
+def _checkpoints(result: TrainResult) -> str:
+    rows = [(checkpoint.name, checkpoint.step, number(checkpoint.val_loss, 3)) for checkpoint in result.checkpoints]
+    best = result.best
+    if best is not None:
+        rows.append(("best", best.step, number(best.val_loss, 3)))
+    where = result.adapter_path or result.model_path
+    text = f"\nThe result has the weights of **{best.name}**: `{where}`\n" if best else f"\nThe result: `{where}`\n"
+    return "## Checkpoints\n\n" + table(("Checkpoint", "Step", "Val Loss"), rows) + text
+
+
+def _plan(plan: Plan) -> str:
+    share = plan.trainable_parameters / plan.total_parameters
+    rows = (
+        ("Parameters", f"{plan.total_parameters:,}, of which {plan.trainable_parameters:,} trained ({share:.2%})"),
+        ("Rows", f"{plan.train_rows:,} for training, {plan.valid_rows:,} for validation"),
+        ("Steps", f"{plan.steps:,}"),
+        ("Time", f"{_duration(plan.time_s)} ({plan.time_basis})"),
+        ("Memory", f"{plan.memory_gb:.2f} GB by formula, {plan.memory_available_gb:.2f} GB available"),
+        ("Disk", f"{plan.disk_gb:.3f} GB, {plan.disk_available_gb:.1f} GB free"),
+    )
+    return "## Plan\n\n" + table(("What", "Estimate"), rows)
+
+
+def _diagnosis(result: TrainResult) -> str:
+    rows = [(one.symptom, one.evidence, one.cause, one.next_step) for one in result.diagnosis]
+    return "## Diagnosis\n\n" + table(("Symptom", "Evidence", "Likely Cause", "Next Step"), rows) if rows else ""
+
+
+def _warnings(result: TrainResult) -> str:
+    found = [check for check in result.checks if check.status != "pass"]
+    if not found:
+        return ""
+    lines = "\n".join(f"- {STATUS_WORDS[c.status]}, {c.name}: {c.details} {c.next_step or ''}".rstrip() for c in found)
+    return f"## Warnings\n\n{lines}\n"

@@ -1,0 +1,144 @@
+"""What to train, and the light checks of it."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field
+
+from .. import paths
+from ..errors import FinetunerError, InputError, PathError
+from ..models.source import resolve_model
+from ..runs.request import RunRequest
+from ..settings import Settings
+from .hyperparameters import ADAPTER_ONLY, Hyperparameters, Technique
+
+Found = TypeVar("Found")
+METRICS_FILE = "Every step's numbers are in the run's metrics.jsonl, and the loss curve in loss.png."
+
+
+class TrainRequest(RunRequest):
+    """Fine-tune a model on prepared data."""
+
+    data_path: Path
+    """prepare's output_dir (train.jsonl and valid.jsonl), or one JSONL file, which has no validation rows."""
+
+    model_name: str
+    """Base model: folder, hub id, or built-in name such as smollm2-135m-instruct."""
+
+    technique: Technique = "lora"
+    """lora: small adapter on a 16-bit base. qlora: the same on a 4-bit base, for little memory. full: all weights."""
+
+    method: Literal["sft", "dpo", "orpo", "kto"] = "sft"
+    """What is learned from. Only sft (the answers of the rows) so far."""
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+    """Numbers of the training; what is left out takes the technique's default."""
+
+    backend: Literal["trl", "unsloth", "llamafactory", "axolotl"] = "trl"
+    """The engine. Only trl so far."""
+
+    resume: bool = False
+    """Go on from the last checkpoint in output_dir, made with the same data, model and numbers."""
+
+    num_processes: int = Field(default=1, ge=1)
+    """Training processes. Only 1 so far."""
+
+    cluster: str | None = None
+    """Address of a cluster. Not available so far."""
+
+    log_to: Literal["tensorboard", "wandb", "trackio"] | None = None
+    """Also log there. Only tensorboard, when installed; files go to output_dir/tensorboard."""
+
+
+def resolve(request: TrainRequest, settings: Settings) -> TrainRequest:
+    """The request with absolute paths.
+
+    Raises:
+        InputError: Something cannot be; all problems that were found are named.
+    """
+    problems: list[FinetunerError] = []
+
+    def attempt(check: Callable[[], Found]) -> Found | None:
+        try:
+            return check()
+        except FinetunerError as error:
+            problems.append(error)
+            return None
+
+    found = {
+        "data_path": attempt(lambda: _data(request.data_path, settings)),
+        "model_name": attempt(lambda: _model(request.model_name, settings)),
+        "output_dir": attempt(lambda: _output_dir(request, settings)),
+    }
+    problems += _unsupported(request)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputError(
+            "\n".join(f"- {error.problem}" for error in problems),
+            "\n".join(f"- {error.next_step}" for error in problems),
+        )
+    return request.model_copy(update=found)
+
+
+def _data(path: Path, settings: Settings) -> Path:
+    found = paths.existing(path, settings, "data_path")
+    if found.is_dir() and not (found / "train.jsonl").is_file():
+        raise PathError(
+            f"The folder '{path}' holds no train.jsonl.", "Give prepare's output_dir, or one JSONL file of examples."
+        )
+    return found
+
+
+def _model(name: str, settings: Settings) -> str:
+    source = resolve_model(name, settings)
+    return str(source.path) if source.path else source.name
+
+
+def _output_dir(request: TrainRequest, settings: Settings) -> Path:
+    folder = paths.confine(request.output_dir, settings)
+    if request.resume and not any((folder / "checkpoints").glob("checkpoint-*")):
+        raise PathError(
+            f"resume was asked for, but '{folder}' holds no checkpoint.", "Give the output_dir of the earlier run."
+        )
+    return folder
+
+
+def _unsupported(request: TrainRequest) -> list[FinetunerError]:
+    """What is asked for and cannot be done, each with what can."""
+    refused = [
+        (request.method != "sft", f"method: {request.method} is not available yet.", "Use method: sft."),
+        (request.backend != "trl", f"backend: {request.backend} is not available yet.", "Use backend: trl."),
+        (request.num_processes > 1, "Training in several processes is not available yet.", "Leave num_processes out."),
+        (request.cluster is not None, "Training on a cluster is not available yet.", "Leave cluster out."),
+        (request.log_to in ("wandb", "trackio"), f"log_to: {request.log_to} is not available yet.", METRICS_FILE),
+        (
+            request.log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None,
+            "log_to: tensorboard needs the package 'tensorboard', which is not installed.",
+            f"Run: pip install tensorboard. {METRICS_FILE}",
+        ),
+        (
+            request.technique == "full" and bool(_adapter_numbers(request)),
+            f"technique full trains all weights, so {', '.join(_adapter_numbers(request))} mean nothing.",
+            "Leave them out, or use technique lora.",
+        ),
+    ]
+    return [InputError(problem, next_step) for wrong, problem, next_step in refused if wrong]
+
+
+def _adapter_numbers(request: TrainRequest) -> list[str]:
+    return [name for name in ADAPTER_ONLY if getattr(request.hyperparameters, name) is not None]
+
+
+def inputs(request: TrainRequest) -> tuple[Path, ...]:
+    """What decides the result: the data, and the base model when it is a folder."""
+    model = Path(request.model_name)
+    return (request.data_path, model) if model.is_absolute() else (request.data_path,)
+
+
+def outputs(request: TrainRequest) -> tuple[str, ...]:
+    """The adapter or model, the checkpoints (which a resumed run takes over), and the loss curve."""
+    made = "model" if request.technique == "full" else "adapter"
+    return (made, "loss.png") if request.resume else (made, "checkpoints", "loss.png")

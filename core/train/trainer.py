@@ -1,0 +1,156 @@
+"""TRL's trainer, stopping before damage, counting loss by token, and computing no more than it needs."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from trl.trainer.sft_trainer import SFTTrainer
+
+from ..errors import TrainingError
+from ..examples.mask import NOT_TRAINED
+from ..runs.active import ActiveRun
+from .batches import LengthGrouped
+
+SHOWN_ROWS = 16
+NON_FINITE = (
+    "Lower hyperparameters.learning_rate (a tenth is a good first try) and look at the named rows; "
+    "then start again, or resume from the last checkpoint."
+)
+
+
+class FineTuner(SFTTrainer):
+    """Supervised fine-tuning on tokenised rows.
+
+    Each batch names its rows (`rows`), so that an error can.
+    """
+
+    model: Any  # never None here, whatever the base class allows
+
+    def __init__(self, run: ActiveRun, **options: Any) -> None:
+        self.run = run
+        self.rows_of_step: list[int] = []
+        self.tokens_seen = 0
+        self.evaluation_s = 0.0
+        super().__init__(**options)
+
+    def _send_telemetry(self) -> None:
+        """Nothing is sent anywhere."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Checkpoints need no page about themselves."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]  # pyright: ignore[reportOptionalSubscript]
+        return LengthGrouped(lengths, self.args.train_batch_size, self.args.seed)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Loss and gradient of one batch.
+
+        Raises:
+            Cancelled: The run was asked to stop; a checkpoint of the last whole step was saved.
+            TrainingError: The loss is not a finite number.
+        """
+        self.stop_if_asked()
+        self.rows_of_step += inputs.pop("rows")
+        mask = inputs.get("attention_mask")
+        self.tokens_seen += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            raise self._not_finite("loss", loss)
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm: Any = super()._clip_grad_norm(model)
+        if not math.isfinite(norm):
+            raise self._not_finite("gradient", norm)
+        self.rows_of_step = []
+        return norm
+
+    def _not_finite(self, what: str, value: Any) -> TrainingError:
+        shown = ", ".join(map(str, sorted(self.rows_of_step)[:SHOWN_ROWS]))
+        more = f" and {len(self.rows_of_step) - SHOWN_ROWS} more" if len(self.rows_of_step) > SHOWN_ROWS else ""
+        step = self.state.global_step
+        saved = [path.name for path in self._checkpoints()]
+        kept = f"the last checkpoint is {saved[-1]}" if saved else "no checkpoint had been saved"
+        return TrainingError(
+            f"The {what} became {float(value)} in step {step + 1} of {self.state.max_steps}, on rows {shown}{more} "
+            f"of the training file. Training ended before this step changed the weights; {kept}.",
+            NON_FINITE,
+        )
+
+    def _checkpoints(self) -> list[Path]:
+        found = Path(self._get_output_dir(None)).glob("checkpoint-*")
+        return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+    def stop_if_asked(self) -> None:
+        """End here when the run was asked to, with the last whole step saved.
+
+        Raises:
+            Cancelled: It was.
+        """
+        if not self.run.stop_requested:
+            return
+        step = self.state.global_step
+        if self.is_in_train and step > self._initial_global_step:
+            saved = {path.name for path in self._checkpoints() if (path / "trainer_state.json").is_file()}
+            if f"checkpoint-{step}" not in saved:
+                self._save_checkpoint(self.model, None)
+        self.run.raise_if_stopped()
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean loss over the trained tokens of the optimizer step.
+
+        On a processor TRL would score every position against the whole vocabulary, and count entropy and accuracy;
+        here only the trained positions are scored. On a GPU its own fused kernel does that already.
+        """
+        if inputs["input_ids"].device.type != "cpu":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        total = self.summed_loss(model, inputs)
+        count = (inputs["labels"][:, 1:] != NOT_TRAINED).sum() if num_items_in_batch is None else num_items_in_batch
+        return total / torch.as_tensor(count).clamp(min=1)
+
+    def summed_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """Sum of the loss over the batch's trained tokens."""
+        labels = inputs["labels"]
+        scored = functional.pad(labels[:, 1:] != NOT_TRAINED, (0, 1))
+        with head_sees_only(self.model.get_output_embeddings(), scored):
+            rest = {name: value for name, value in inputs.items() if name not in ("labels", "rows")}
+            logits = model(**rest, use_cache=False).logits[0]
+        return functional.cross_entropy(logits.float(), labels.roll(-1, 1)[scored], reduction="sum")
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """The mean loss over all trained tokens of the validation rows, each counted once, however long its row."""
+        began = time.monotonic()
+        was_training = self.model.training
+        self.model.eval()
+        total, tokens = 0.0, 0
+        for batch in self.get_eval_dataloader(eval_dataset):
+            self.stop_if_asked()
+            with torch.no_grad(), self.compute_loss_context_manager(), self.autocast_smart_context_manager():
+                total += self.summed_loss(self.model, self._prepare_inputs(batch)).item()
+            tokens += int((batch["labels"][:, 1:] != NOT_TRAINED).sum())
+        self.model.train(was_training)
+        self.evaluation_s += time.monotonic() - began
+        metrics = {f"{metric_key_prefix}_loss": total / max(1, tokens)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+@contextlib.contextmanager
+def head_sees_only(head: torch.nn.Module, scored: torch.Tensor) -> Iterator[None]:
+    """Let the output layer project only the marked positions: (batch, length, hidden) becomes (1, marked, hidden)."""
+    hook = head.register_forward_pre_hook(lambda _, arguments: (arguments[0][scored].unsqueeze(0),))
+    try:
+        yield
+    finally:
+        hook.remove()
