@@ -9,7 +9,7 @@ Triples that stand in a fifth of all rows are a template, not content, and do no
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,7 @@ TEMPLATE_ROWS = 20
 WORDS_IN_COMMON = 0.5
 LABEL_WORDS = 4
 SENTENCE_END = re.compile(r"[.?!\n]+\s*")
-MAX_LEADERS = 20  # of one bucket; keeps many rows alike in one band from costing their square
+MAX_LEADERS = 10  # of one bucket; keeps many rows alike in one band from costing their square
 PAIRS_AT_ONCE = 4_000
 BAND_MULTIPLIERS = np.random.default_rng(0xBA2D).integers(1, 1 << 63, 64, dtype=np.uint64) | np.uint64(1)
 
@@ -121,7 +121,7 @@ class NearDuplicates:
         )
         return bands
 
-    def find(self) -> None:
+    def find(self, on_each_part: Callable[[], None]) -> None:
         """Drop near duplicates (dedup: near), or tie them together so that no split parts them."""
         if self._template is None and self._waiting:
             self._sign_waiting()
@@ -130,6 +130,7 @@ class NearDuplicates:
         pairs = _candidates(np.concatenate(self._bands))
         self._bands = []
         for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            on_each_part()
             self._decide(pairs[start : start + PAIRS_AT_ONCE])
 
     def _decide(self, pairs: NDArray[np.int64]) -> None:
@@ -228,18 +229,19 @@ def _frequent(batches: list[ShingleBatch], rows: int) -> Hashes:
 
 def _candidates(bands: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Pairs (earlier, later) of rows that share a band, each once, by the later row."""
-    found: set[tuple[int, int]] = set()
+    rows = len(bands)
+    found = [np.empty(0, dtype=np.int64)]  # a pair is one number: later * rows + earlier
     for band in bands.T:
         for bucket in _buckets(band):
-            leaders = bucket[:MAX_LEADERS]
-            found.update((a, b) for i, a in enumerate(leaders) for b in bucket[i + 1 :])
-    ordered = sorted(found, key=lambda pair: (pair[1], pair[0]))
-    return np.array(ordered, dtype=np.int64).reshape(-1, 2)
+            found += [bucket[i + 1 :] * rows + leader for i, leader in enumerate(bucket[:MAX_LEADERS])]
+        found = [np.unique(np.concatenate(found))]
+    return np.stack([found[0] % rows, found[0] // rows], axis=1)
 
 
-def _buckets(band: NDArray[np.uint64]) -> Iterator[list[int]]:
+def _buckets(band: NDArray[np.uint64]) -> Iterator[NDArray[np.int64]]:
+    """Rows with equal hashes, in order; those of more than one row."""
     order = np.argsort(band, kind="stable")
     edges = np.flatnonzero(np.diff(band[order])) + 1
     bounds = np.concatenate([[0], edges, [len(order)]])
     for i in np.flatnonzero(np.diff(bounds) > 1):
-        yield order[bounds[i] : bounds[i + 1]].tolist()
+        yield order[bounds[i] : bounds[i + 1]]

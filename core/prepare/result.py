@@ -120,7 +120,7 @@ class PrepareResult(Model):
     """Rows left out, by rule, duplicates included."""
 
     changed_by_rule: dict[str, int]
-    """Rows kept with a change, by rule."""
+    """Rows changed, by rule; some of them were dropped later."""
 
     personal_data: dict[str, int]
     """Personal data and secrets found, by kind."""
