@@ -1,6 +1,7 @@
 """Benchmarks through lm-eval, on a model that is already loaded; items are kept so that two models can be paired."""
 
 import contextlib
+import logging
 import math
 import os
 import sys
@@ -8,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from pydantic import Field
 
-from .. import extras
+from .. import extras, untrusted
 from ..errors import DataError, InputError
 from ..schema import Model
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 OFFLINE = (
@@ -62,7 +66,7 @@ class Benchmarks:
         from lm_eval.models import huggingface
 
         wrap: Any = huggingface.HFLM  # its decorators hide its parameters from type checkers
-        with _where_tasks_count_from(self.folder):
+        with _where_tasks_count_from(self.folder), _told("fails", "Mend its task file: see the log for the traceback."):
             found: Any = simple_evaluate(
                 model=wrap(pretrained=model, tokenizer=tokenizer, batch_size=BATCH_SIZE),
                 tasks=list(self.names),
@@ -98,13 +102,19 @@ def _refuse_unknown(names: tuple[str, ...], known: list[str]) -> None:
 
 def _load(manager: Any, names: tuple[str, ...]) -> None:
     for name in names:
-        try:
+        with _told(f"'{name}' cannot load its data", OFFLINE):
             manager.load([name])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:  # what datasets and the hub client raise
-            reason = next(iter(str(error).splitlines()), "")[:200]
-            raise DataError(
-                f"The data of benchmark '{name}' cannot be loaded: {type(error).__name__}: {reason}", OFFLINE
-            ) from error
+
+
+@contextlib.contextmanager
+def _told(problem: str, next_step: str) -> Iterator[None]:
+    """Turn what lm-eval, datasets, the hub client and Jinja raise into an error with a next step."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, TemplateError) as error:
+        log.exception("lm-eval")
+        reason = untrusted.quote(str(error), 200)
+        raise DataError(f"The benchmark {problem}: {type(error).__name__}: {reason}.", next_step) from error
 
 
 @contextlib.contextmanager

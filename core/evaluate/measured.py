@@ -47,7 +47,7 @@ def measured(side: Side, model: Any, subject: Subject, benchmarks: Benchmarks | 
         on_done=_tell(run, len(subject.asked), "answers"),
     )
     run.stage(f"{name}: regression probes")
-    probed = probes.ask(model, subject.tokenizer, _tell(run, probes.count(), "choices"))
+    probed = probes.ask(model, subject.tokenizer, _tell(run, probes.count(), "questions"))
     scores: tuple[BenchmarkScore, ...] = ()
     if benchmarks is not None:
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")

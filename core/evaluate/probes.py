@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ..examples.chat import ChatTokenizer
-from ..examples.mask import NOT_TRAINED, Tokenized
 from ..examples.types import Message
 from ..schema import Model
-from .likelihood import ItemLikelihood, measure
+from .choices import Choices, nll
 from .probe_items import CAPABILITIES, Probe
 
 
@@ -23,58 +21,44 @@ class ProbeAnswer(Model):
     """Of the right answer among the four, 0 to 1."""
 
 
-@dataclass(frozen=True)
-class _Question:
-    capability: str
-    choices: tuple[Tokenized, ...]
-    """The right one first."""
-    characters: tuple[int, ...]
-
-
 def ask(model: Any, tokenizer: ChatTokenizer, on_done: Callable[[int], None] | None = None) -> tuple[ProbeAnswer, ...]:
     """Every probe's answer by one model.
 
     The likelihood is taken per character of the answer (as lm-eval's acc_norm does), so that short ones have no lead.
     """
-    questions = list(_questions(tokenizer))
-    items = [choice for question in questions for choice in question.choices]
-    likelihoods = iter(measure(model, items, on_done))
-    return tuple(_answer(question, [next(likelihoods) for _ in question.choices]) for question in questions)
+    asked = list(_asked())
+    found = nll(model, [_tokenized(tokenizer, probe) for _, probe in asked], on_done)
+    return tuple(_answer(capability, probe, sums) for (capability, probe), sums in zip(asked, found, strict=True))
 
 
 def count() -> int:
-    """How many texts `ask` measures."""
-    return sum(4 for probes in CAPABILITIES.values() for _ in probes)
+    """How many questions `ask` asks."""
+    return sum(len(probes) for probes in CAPABILITIES.values())
 
 
-def _questions(tokenizer: ChatTokenizer) -> Iterator[_Question]:
+def _asked() -> Iterator[tuple[str, Probe]]:
     for capability, probes in CAPABILITIES.items():
         for probe in probes:
-            texts = (probe.right, *probe.wrong)
-            choices = tuple(_tokenized(tokenizer, probe, text) for text in texts)
-            yield _Question(capability, choices, tuple(len(text) for text in texts))
+            yield capability, probe
 
 
-def _tokenized(tokenizer: ChatTokenizer, probe: Probe, answer: str) -> Tokenized:
+def _texts(probe: Probe) -> tuple[str, ...]:
+    """The right answer first."""
+    return probe.right, *probe.wrong
+
+
+def _tokenized(tokenizer: ChatTokenizer, probe: Probe) -> Choices:
     if tokenizer.template_is_default:  # the model has never seen a chat
-        prompt, answer = f"{tokenizer.bos_text('')}Question: {probe.question}\nAnswer:", f" {answer}"
+        prompt, space = f"{tokenizer.bos_text('')}Question: {probe.question}\nAnswer:", " "
     else:
-        prompt = tokenizer.render([Message("user", probe.question)], add_generation_prompt=True)
-    before, after = tokenizer.encode(prompt), tokenizer.encode(answer)
-    return Tokenized(
-        input_ids=before + after,
-        labels=[NOT_TRAINED] * len(before) + after,
-        lost_tokens=0,
-        lost_trained_tokens=0,
-        trained_tokens=len(after),
-    )
+        prompt, space = tokenizer.render([Message("user", probe.question)], add_generation_prompt=True), ""
+    continuations = tuple(tuple(tokenizer.encode(space + text)) for text in _texts(probe))
+    return Choices(tuple(tokenizer.encode(prompt)), continuations)
 
 
-def _answer(question: _Question, likelihoods: list[ItemLikelihood]) -> ProbeAnswer:
-    scores = [-one.answer_nll / length for one, length in zip(likelihoods, question.characters, strict=True)]
+def _answer(capability: str, probe: Probe, sums: list[float]) -> ProbeAnswer:
+    scores = [-one / len(text) for one, text in zip(sums, _texts(probe), strict=True)]
     if not all(math.isfinite(score) for score in scores):
-        return ProbeAnswer(capability=question.capability, right=False, probability=0.0)
+        return ProbeAnswer(capability=capability, right=False, probability=0.0)
     weights = [math.exp(score - max(scores)) for score in scores]
-    return ProbeAnswer(
-        capability=question.capability, right=scores[0] > max(scores[1:]), probability=weights[0] / sum(weights)
-    )
+    return ProbeAnswer(capability=capability, right=scores[0] > max(scores[1:]), probability=weights[0] / sum(weights))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
-from ..models.source import check_folder, resolve_model
+from ..models.source import TRUST_LINE, check_folder, resolve_model
 from ..runs.request import RunRequest
 from ..settings import Settings
 
@@ -132,8 +132,15 @@ def _benchmarks_dir(path: Path | None, settings: Settings) -> Path | None:
     if path is None:
         return None
     folder = paths.existing(path, settings, "benchmarks_dir")
-    if not any(folder.rglob("*.yaml")):
+    tasks = sorted(folder.rglob("*.yaml"))
+    if not tasks:
         raise PathError(f"benchmarks_dir '{path}' holds no .yaml task file.", "Give the folder of lm-eval task files.")
+    running = next((task for task in tasks if b"!function" in task.read_bytes()), None)
+    if running is not None and not settings.trust_remote_code:
+        raise InputError(
+            f"The task file '{running}' runs Python code of its own (!function).",
+            f"Write it without !function. {TRUST_LINE}",
+        )
     return folder
 
 

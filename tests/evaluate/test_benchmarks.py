@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
 from faion_finetuner.core.evaluate.benchmarks import Benchmarks
+from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.models.load import load_tokenizer
+from faion_finetuner.core.settings import Settings
 
-# lm-eval and datasets leave files open and use deprecated names; none of it is ours to close.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
+)
 
 TASK = """task: colours
 dataset_path: json
@@ -101,9 +100,25 @@ def test_a_task_without_its_data_names_benchmarks_dir(tasks_dir: Path):
 
 
 def test_a_template_in_a_task_file_cannot_reach_python(tasks_dir: Path, models: Any, base_folder: Path):
-    from jinja2.exceptions import SecurityError
-
     evil = TASK.replace("{{question}}", "{{question.__class__.__mro__[1].__subclasses__()}}")
     (tasks_dir / "colours.yaml").write_text(evil)
-    with pytest.raises((SecurityError, DataError)):
+    with pytest.raises(DataError, match="unsafe"):
         Benchmarks(("colours",), tasks_dir, None).measure(models, load_tokenizer(base_folder))
+
+
+def test_task_files_that_run_code_are_refused(tasks_dir: Path, settings: Settings):
+    folder = settings.roots[0] / "tasks"
+    folder.mkdir()
+    (folder / "colours.yaml").write_text(TASK + "process_docs: !function evil.process\n")
+    (settings.roots[0] / "rows.jsonl").write_text("{}\n")
+    request = EvaluateRequest(
+        model_name="org/model",
+        data_path=Path("rows.jsonl"),
+        output_dir=Path("out"),
+        benchmarks=("colours",),
+        benchmarks_dir=Path("tasks"),
+    )
+    with pytest.raises(InputError, match="!function"):
+        resolve(request, settings)
+    trusting = settings.model_copy(update={"trust_remote_code": True})
+    assert resolve(request, trusting).benchmarks_dir == folder

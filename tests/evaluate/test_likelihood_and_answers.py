@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from faion_finetuner.core.evaluate.choices import Choices, nll
 from faion_finetuner.core.evaluate.likelihood import measure
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.dialects import read_record
@@ -51,6 +52,22 @@ def test_batched_likelihoods_equal_those_of_one_text_at_a_time(model: Any, token
         assert one.all_nll / one.all_tokens == pytest.approx(everything, rel=1e-4)
         assert one.answer_nll / one.answer_tokens == pytest.approx(answer, rel=1e-4)
         assert one.answer_tokens == sum(label != -100 for label in item.labels[1:])
+
+
+def test_choices_that_share_a_prompt_are_as_likely_as_each_whole_text(model: Any, tokenizer: ChatTokenizer):
+    items = [
+        Choices(
+            tuple(tokenizer.encode(prompt)), tuple(tuple(tokenizer.encode(text)) for text in ("red", "a blue stone"))
+        )
+        for prompt in prompts(tokenizer)[:20]
+    ]
+    whole = [
+        Tokenized([*item.prompt, *choice], [-100] * len(item.prompt) + list(choice), 0, 0, len(choice))
+        for item in items
+        for choice in item.continuations
+    ]
+    expected = [one.answer_nll for one in measure(model, whole)]
+    assert [one for sums in nll(model, items) for one in sums] == pytest.approx(expected, rel=1e-5)
 
 
 def test_likelihoods_are_told_as_they_come_and_can_be_stopped(model: Any, tokenizer: ChatTokenizer):
