@@ -9,6 +9,7 @@ from ..examples.types import ChatExample, Example, answer_of
 from .job import Job
 from .row import Row
 from .texts import map_texts, texts_of
+from .wording import counted
 
 # Tab, line feed and carriage return are text; colour codes of terminals go as a whole.
 ANY_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f\ufeff]")  # a plain set is searched fast
@@ -90,9 +91,7 @@ class Clean:
         dropped, least = self._job.ledger.dropped_by_reason, self._job.request.min_length
         short = dropped["too_short"]
         empty = sum(dropped[rule] for rule in ("empty_answer", "empty_prompt", "no_answer"))
-        details = (
-            f"{short:,} rows below {least} token{'s' if least != 1 else ''}, {empty:,} without question or answer; "
-        )
+        details = f"{counted(short, 'row')} below {counted(least, 'token')}, {empty:,} without question or answer; "
         details += "all dropped" if short + empty else "none to drop"
         step = "Look at them in ledger.jsonl." if short + empty else None
         return [

@@ -17,6 +17,7 @@ from .read import rows as read_rows
 from .row import Row
 from .shingles import shingle
 from .texts import texts_of
+from .wording import counted
 
 RUN = 13
 SHORTEST = 8
@@ -71,7 +72,7 @@ class Contamination:
         if self._files:
             names = ", ".join(file.name for file in self._files)
             found = len(self._hits)
-            details = f"{found:,} rows share a run of {RUN} words (or a whole shorter text) with {names}"
+            details = f"{counted(found, 'row')} sharing a run of {RUN} words (or a whole shorter text) with {names}"
             if found:
                 details += f"; the first: {', '.join(self._hits[:SHOWN])}"
             step = "Remove the rows flagged contamination in ledger.jsonl, or do not evaluate on it." if found else None

@@ -8,6 +8,7 @@ from ..examples.convert import losses, to_record
 from ..examples.types import ChatExample, CompletionExample, Example
 from .job import Job
 from .row import Row
+from .wording import counted
 
 
 class Convert:
@@ -38,7 +39,7 @@ class Convert:
         order = Check(
             name="Role Order",
             status="warn" if self._odd_roles else "pass",
-            details=f"{self._odd_roles:,} conversations do not alternate between user and assistant"
+            details=f"{counted(self._odd_roles, 'conversation')} not alternating between user and assistant"
             if self._odd_roles
             else "every conversation alternates and ends in an answer",
             count=self._odd_roles,
@@ -46,7 +47,7 @@ class Convert:
         )
         if not self._losses:
             return [order]
-        lost = "; ".join(f"{sentence} ({count:,} rows)" for sentence, count in self._losses.most_common())
+        lost = "; ".join(f"{sentence} ({counted(count, 'row')})" for sentence, count in self._losses.most_common())
         format = self._job.request.format
         loss = Check(
             name="Conversion",

@@ -7,6 +7,7 @@ from ..checks import Check
 from ..examples.types import ChatExample, CompletionExample, Example, Message
 from .job import Job
 from .row import Row
+from .wording import counted
 
 
 class ExactDuplicates:
@@ -44,7 +45,7 @@ class ExactDuplicates:
         """Whether equal rows are left."""
         if not self._repeated:
             return []
-        details = f"{self._repeated:,} rows equal an earlier one and were kept (dedup: off), beside their twins"
+        details = f"{counted(self._repeated, 'row')} equal to an earlier one, kept beside their twins (dedup: off)"
         return [
             Check(name="Duplicates", status="warn", details=details, count=self._repeated, next_step="Use dedup: near.")
         ]

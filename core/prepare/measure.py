@@ -14,8 +14,10 @@ from ..examples.mask import Rendered, Tokenized, render_example, tokenize_render
 from .job import Job
 from .result import TokenStatistics, Truncation
 from .row import Row
+from .wording import counted
 
 MISSING = -1
+MANY = 0.01  # share of rows that teach nothing, from which the set is not fit for training
 ORDER = (
     *("system", "instruction", "input", "output", "history", "prompt", "completion"),
     *("user", "human", "assistant", "gpt", "tool", "observation", "function_call", "row"),
@@ -73,7 +75,7 @@ class Measure:
         if limit is None:
             return Check(name="Max Length", status="pass", details="no max_length asked for", count=None)
         over = sum(self._counts["row"][index] > limit for index in self._job.store.kept())
-        details = f"{over:,} rows above {limit:,} tokens, {self._job.tokens.label}"
+        details = f"{counted(over, 'row')} above {limit:,} tokens, {self._job.tokens.label}"
         step = "Pass model_name for exact counts and what training would cut off." if over else None
         return Check(name="Max Length", status="warn" if over else "pass", details=details, count=over, next_step=step)
 
@@ -171,7 +173,7 @@ class Trained:
             details = f"0 rows above {cut.max_length:,} tokens"
             return Check(name="Max Length", status="pass", details=details, count=0)
         details = (
-            f"{cut.rows_over:,} rows above {cut.max_length:,} tokens: training would cut off "
+            f"{counted(cut.rows_over, 'row')} above {cut.max_length:,} tokens: training would cut off "
             f"{cut.lost_tokens:,} tokens, {cut.lost_trained_tokens:,} of them trained"
         )
         step = f"{cut.length_for_99_percent:,} tokens hold 99% of the rows whole."
@@ -182,7 +184,7 @@ class Trained:
         refused = [index for index in self._job.store.kept() if index in self._refused]
         checks = []
         if refused:
-            details = f"the model's chat template refuses {len(refused):,} rows: {self._refused[refused[0]]}"
+            details = f"the model's chat template refuses {counted(len(refused), 'row')}: {self._refused[refused[0]]}"
             step = "Read the rows flagged template_refused in ledger.jsonl; training cannot use them."
             checks.append(
                 Check(name="Chat Template", status="fail", details=details, count=len(refused), next_step=step)
@@ -192,9 +194,10 @@ class Trained:
         bare = self.truncation().rows_without_trained_token
         unended = sum(self._unended[index] for index in self._job.store.kept())
         if bare:
-            details, status = f"{bare:,} rows have no trained token left", "fail"
+            details = f"{counted(bare, 'row')} with no trained token left"
+            status = "fail" if bare > MANY * self._job.store.kept_count else "warn"
         elif unended:
-            details, status = f"{unended:,} rows have an answer without end-of-turn token", "warn"
+            details, status = f"{counted(unended, 'row')} with an answer without end-of-turn token", "warn"
         else:
             details, status = "every row has trained tokens, and every answer an end-of-turn token", "pass"
         step = "Raise max_length or shorten these rows." if bare else None

@@ -22,6 +22,7 @@ from ..examples.types import ChatExample, CompletionExample, Example
 from .job import Job
 from .row import Row
 from .shingles import Hashes, ShingleBatch, shingle, without, word_hashes
+from .wording import counted
 
 PERMUTATIONS = 64
 RECALL = 0.99  # of pairs just at the threshold that share a band, from which the rows in a band follow
@@ -163,11 +164,12 @@ class NearDuplicates:
         """What was found above the threshold."""
         threshold = self.job.request.near_duplicate_threshold
         if self.job.request.dedup == "near":
-            details = f"{self.dropped:,} rows dropped at a similarity of {threshold:g} or more"
+            details = f"{counted(self.dropped, 'row')} dropped at a similarity of {threshold:g} or more"
             if self.linked:
-                details += f"; {self.linked:,} similar pairs that ask or answer something else stay, each in one split"
+                pairs = counted(self.linked, "similar pair")
+                details += f"; {pairs} asking or answering something else, each kept in one split"
             return [Check(name="Near Duplicates", status="pass", details=details, count=self.dropped)]
-        details = f"{self.linked:,} pairs at a similarity of {threshold:g} or more were kept, each in one split"
+        details = f"{counted(self.linked, 'pair')} at a similarity of {threshold:g} or more, each kept in one split"
         status = "warn" if self.linked else "pass"
         step = "Use dedup: near to drop them." if self.linked else None
         return [Check(name="Near Duplicates", status=status, details=details, count=self.linked, next_step=step)]

@@ -9,6 +9,7 @@ from .job import Job
 from .personal_patterns import Kind, find, may_hold
 from .row import Row
 from .texts import all_texts, map_texts
+from .wording import counted
 
 NAME = "Personal Data"
 PLACEHOLDER = re.compile(r"\[(CREDENTIALS|PRIVATE_KEY|API_KEY|EMAIL|IBAN|CARD|SSN|IP|PHONE)_(\d{1,6})\]")
@@ -105,9 +106,9 @@ class PersonalData:
         if not found:
             return [Check(name=NAME, status="pass", details=f"none found. {limits}", count=0)]
         if pii == "report":
-            details = f"{self._rows:,} rows hold {what}; they were left as they are. {limits}"
+            details = f"{what} in {counted(self._rows, 'row')}; left as they are. {limits}"
             step = "Prepare again with pii: redact or drop."
             return [Check(name=NAME, status="warn", details=details, count=self._rows, next_step=step)]
         done = "replaced by placeholders" if pii == "redact" else "dropped with their rows"
-        details = f"{self._rows:,} rows held {what}; {done}. {limits}"
+        details = f"{what} in {counted(self._rows, 'row')}; {done}. {limits}"
         return [Check(name=NAME, status="pass", details=details, count=self._rows)]

@@ -57,6 +57,8 @@ def run(request: PrepareRequest, run: ActiveRun) -> PrepareResult:
     run.stage("looking at the files")
     settings = Settings.from_environment()
     files = [look(path) for path in sources.expand(entries_of(request), settings, leave_out=request.output_dir)]
+    if request.model_name:
+        run.stage(f"loading the tokenizer of {request.model_name}")
     with _work_folder(run) as folder, _job(request, folder, settings) as job:
         return Preparation(job, run, files).carry_out()
 

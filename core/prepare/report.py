@@ -6,6 +6,7 @@ from ..reports.markdown import number, percent, table
 from ..reports.report import Report
 from ..runs.record import now
 from .result import Balance, PrepareResult
+from .wording import counted
 
 TITLE = "Dataset Validation Report"
 
@@ -82,7 +83,7 @@ def _files(result: PrepareResult) -> str:
             one.path.name,
             f"{number(one.examples)} ({percent(one.share, 0)})"
             if one.share is not None
-            else f"{number(one.examples)} lines",
+            else f"{counted(one.examples, 'line')}",
             one.purpose,
         )
         for one in result.files

@@ -110,8 +110,7 @@ def entries_of(request: PrepareRequest) -> tuple[str, ...]:
 
 def inputs(request: PrepareRequest) -> tuple[Path, ...]:
     """The files whose content decides the result."""
-    settings = Settings.from_environment()
-    found = sources.expand(entries_of(request), settings, leave_out=request.output_dir)
+    found = sources.find(entries_of(request), leave_out=request.output_dir)
     return (*found, *(Path(name) for name in request.benchmarks if Path(name).is_file()))
 
 

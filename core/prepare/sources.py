@@ -48,18 +48,24 @@ def _is_glob(entry: str, settings: Settings) -> bool:
 
 
 def expand(entries: Sequence[str], settings: Settings, leave_out: Path | None = None) -> tuple[Path, ...]:
+    """The files behind absolute entries, proven to lie below the roots; see `find`.
+
+    Raises:
+        PathError: A folder or glob holds no data file, or a link leads out of the roots.
+    """
+    return tuple(dict.fromkeys(paths.confine(path, settings) for path in find(entries, leave_out)))
+
+
+def find(entries: Sequence[str], leave_out: Path | None = None) -> tuple[Path, ...]:
     """The files behind absolute entries, each once, folders and globs in the order of their names.
 
     A folder gives its data files at any depth; text files only when it has no records. Hidden files, and what lies
     in `leave_out` (the output folder) below a data folder, do not count.
 
     Raises:
-        PathError: A folder or glob holds no data file, or a link leads out of the roots.
+        PathError: A folder or glob holds no data file.
     """
-    found: dict[Path, None] = {}
-    for entry in entries:
-        found |= dict.fromkeys(paths.confine(path, settings) for path in _files(Path(entry), leave_out))
-    return tuple(found)
+    return tuple(dict.fromkeys(path for entry in entries for path in _files(Path(entry), leave_out)))
 
 
 def _files(entry: Path, leave_out: Path | None) -> list[Path]:

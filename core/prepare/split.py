@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..checks import Check
 from .job import Job
 from .store import Store
+from .wording import counted
 
 MAX_QUESTION_SHARE = 0.02  # a question that more rows ask than this is a fixed instruction, not a question
 MAX_QUESTION_ROWS = 5
@@ -122,15 +123,15 @@ def split_checks(job: Job, found: Split) -> list[Check]:
     """Whether anything leaks, and whether the sizes are as asked."""
     parted = sum(0 < sum(index in found.valid for index in cluster) < len(cluster) for cluster in found.clusters)
     together = sum(map(len, found.clusters))
-    details = f"{parted:,} clusters parted" if parted else "nothing leaks"
+    details = f"{counted(parted, 'cluster')} parted" if parted else "nothing leaks"
     if together:
-        details += f"; {together:,} rows with the same question, similar text or group stay together"
-        details += f" in {len(found.clusters):,} clusters"
+        details += f"; {counted(together, 'row')} with the same question, similar text or group stay together"
+        details += f" in {counted(len(found.clusters), 'cluster')}"
     checks = [Check(name="Split Leakage", status="fail" if parted else "pass", details=details, count=parted)]
     if len(found.valid) == found.wanted and (found.wanted >= FEW or not job.request.valid_fraction):
         return checks
     few = len(found.valid) < FEW
-    details = f"{len(found.valid):,} validation rows, {found.wanted:,} asked for"
+    details = f"{counted(len(found.valid), 'validation row')}, {found.wanted:,} asked for"
     details += f"; below {FEW} a validation loss says little" if few else ": clusters are kept whole"
     step = "Add data, raise valid_fraction, or evaluate on a test set of its own." if few else None
     return [*checks, Check(name="Split Size", status="warn", details=details, count=len(found.valid), next_step=step)]

@@ -9,6 +9,7 @@ from .job import Job
 from .read import DataFile
 from .result import Source
 from .understand import Understanding
+from .wording import counted
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
 ENCODING_RULES = ("undecodable",)
@@ -33,7 +34,7 @@ def _syntax(job: Job, bad: Mapping[str, int]) -> Check:
     count = sum(bad.values())
     if not count:
         return Check(name="Valid JSON", status="pass", details="0 errors; every row could be parsed", count=0)
-    details = f"{count:,} errors ({_listed(bad)}); each dropped, with its text in ledger.jsonl"
+    details = f"{counted(count, 'error')} ({_listed(bad)}); each dropped, with its text in ledger.jsonl"
     status = "fail" if count > MANY * job.rows_read else "warn"
     return Check(
         name="Valid JSON", status=status, details=details, count=count, next_step="Correct these rows at the source."
@@ -47,9 +48,9 @@ def _fields(job: Job, understanding: Understanding) -> Check:
         return Check(name="Required Fields", status="pass", details="Missing: none", count=0)
     reasons = [f"{reason} (first in line {place.line})" for reason, place in understanding.unreadable.items()]
     if dropped["no_prompt"]:
-        reasons.append(f"{dropped['no_prompt']:,} plain texts without a prompt")
+        reasons.append(f"{counted(dropped['no_prompt'], 'plain text')} without a prompt")
     status = "fail" if count > MANY * job.rows_read else "warn"
-    details = f"Missing in {count:,} rows, all dropped: {'; '.join(reasons)}"
+    details = f"Missing in {counted(count, 'row')}, all dropped: {'; '.join(reasons)}"
     step = "Say with `columns` which field is what, or correct the rows."
     return Check(name="Required Fields", status=status, details=details, count=count, next_step=step)
 
@@ -62,7 +63,7 @@ def _encoding(understanding: Understanding, files: list[DataFile]) -> Check:
     broken = sum(understanding.bad[rule] for rule in ENCODING_RULES)
     guessed = any(file.encoding and file.encoding.guessed for file in files)
     if broken:
-        details = f"{names}; {broken:,} rows with bytes that are not in it were dropped, kept in ledger.jsonl"
+        details = f"{names}; {counted(broken, 'row')} with bytes that are not in it, dropped and kept in ledger.jsonl"
         return Check(
             name="Encoding", status="warn", details=details, count=broken, next_step="Export the data as UTF-8."
         )

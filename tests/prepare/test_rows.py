@@ -3,6 +3,7 @@ import random
 
 import pytest
 from faion_finetuner.core.errors import InputError
+from faion_finetuner.core.examples.files import load_prepared
 
 from .preparing import pair, pairs, prepare, said, write, write_rows
 
@@ -246,7 +247,7 @@ def test_the_report_has_the_missions_sections_and_tables(settings):
         "| Unique Examples | 30 |",
         "| Duplicates Removed | 1 |",
         "| Format | openai |",
-        "| Valid JSON | WARN | 1 errors (invalid_json 1); each dropped, with its text in ledger.jsonl |",
+        "| Valid JSON | WARN | 1 error (invalid_json 1); each dropped, with its text in ledger.jsonl |",
         "| train.jsonl | 27 (90%) | Training |",
         "| valid.jsonl | 3 (10%) | Validation |",
         "| Row Accounting | PASS | 33 read = 30 kept + 3 dropped (invalid_json 1, empty_answer 1, duplicate 1) |",
@@ -260,3 +261,27 @@ def test_the_report_has_the_missions_sections_and_tables(settings):
         "Max Length",
         "Encoding",
     ]
+
+
+def test_what_a_format_cannot_hold_is_said_and_odd_conversations_are_flagged(settings):
+    call = {"type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "What is in stock?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "seven lamps"},
+        {"role": "assistant", "content": "Seven lamps are."},
+    ]
+    odd = [{"role": "user", "content": "Hello?"}, {"role": "user", "content": "Still there?"}, turns[-1]]
+    rows = [{"messages": turns}, {"messages": odd}]
+    data = write_rows(settings, "a.jsonl", rows)
+    kept = prepare(settings, data, valid_fraction=0)
+    assert [row["messages"] for row in kept.train] == [turns, odd]
+    assert [(entry["line"], entry["action"], entry["rule"]) for entry in kept.ledger] == [(2, "flagged", "role_order")]
+    lost = prepare(settings, data, format="alpaca", output_dir="alpaca")
+    assert "Tool calls and tool results become plain text. (1 row)" in lost.check("Conversion").details
+
+
+def test_a_prepared_folder_can_be_trained_on(settings):
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", pairs(30)))
+    prepared = load_prepared(outcome.folder)
+    assert (len(prepared.train), len(prepared.valid)) == (27, 3)
