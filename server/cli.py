@@ -61,11 +61,9 @@ def _tool(tool: Tool, parsed: argparse.Namespace, nested: dict[str, dict[str, st
 
 def _own_settings() -> Settings:
     """A person at a terminal may name any path; relative ones count from the current folder."""
-    settings = Settings.from_environment()
-    if os.environ.get(ROOTS):
-        return settings
     here = Path.cwd().resolve()
-    return settings.model_copy(update={"roots": (here, Path(here.anchor))})
+    os.environ.setdefault(ROOTS, os.pathsep.join((str(here), here.anchor)))
+    return Settings.from_environment()
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

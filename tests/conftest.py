@@ -1,11 +1,13 @@
 """Fixtures that every area uses, and the switches for slow and GPU tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 from faion_finetuner.core.settings import Settings
 
-TESTS = Path(__file__).parent
+# Two test processes and their workers share the processors: more threads than that only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,6 +23,7 @@ from .process import Process
 from .record import ENDED, RunFolder, RunRecord, RunStatus, now
 from .request import RunRequest
 
+REPORTS = ("report.md", "report.html")
 NOT_IDENTITY = {"wait_s", "rerun", "overwrite"}  # how to ask, not what for
 PACKAGES = (
     "faion-finetuner",
@@ -71,7 +72,9 @@ def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Sett
 def request_key(mode: Mode, request: RunRequest) -> str:
     """A digest that is equal for equal resolved requests over unchanged inputs (by path, size and change time)."""
     asked = request.model_dump(mode="json", exclude=NOT_IDENTITY)
-    stamps = [_stamp(file) for path in mode.inputs(request) for file in _files_of(path)]
+    made = {request.output_dir / name for name in (*mode.outputs(request), *REPORTS, index.RUNS)}
+    found = [file for path in mode.inputs(request) for file in _files_of(path)]
+    stamps = [_stamp(file) for file in found if made.isdisjoint((file, *file.parents))]  # data may lie in output_dir
     text = json.dumps([mode.name, asked, stamps], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

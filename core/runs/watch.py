@@ -100,9 +100,14 @@ async def cancel(folder: RunFolder, wait_s: float) -> RunStatus:
     if status.status in ENDED:
         raise RunStateError(f"Run {folder.run_id} has ended already: {status.status}.", "Nothing to stop.")
     files.write_model(folder.cancel_path, CancelRequest(requested_at=now().isoformat()))
-    if (process := _process(folder)) is not None:
+    deadline = time.monotonic() + wait_s
+    process = _process(folder)
+    if process is not None:
         process.terminate()
-    return await wait(folder, wait_s)
+    status = await wait(folder, wait_s)
+    while process is not None and process.is_alive() and time.monotonic() < deadline:
+        await anyio.sleep(POLL_S)  # its last word is written, but memory and devices are free only when it is gone
+    return status
 
 
 def resume(folder: RunFolder, settings: Settings) -> RunStatus:

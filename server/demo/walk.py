@@ -30,14 +30,9 @@ async def walk(output: Path) -> int:
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     truth = write_sample(output / "raw.jsonl")
-    say(
-        f"A messy sample of {truth.lines} rows lies in {output / 'raw.jsonl'}: {truth.usable} of them are worth keeping."
-    )
-    server = StdioServerParameters(
-        command=sys.executable,
-        args=["-P", "-m", "faion_finetuner.server.cli", "serve", "--root", str(output)],
-        cwd=str(output),
-    )
+    say(f"A messy sample of {truth.lines} rows, {truth.usable} of them worth keeping: {output / 'raw.jsonl'}")
+    serve = ["-P", "-m", "faion_finetuner.server.cli", "serve", "--root", str(output)]
+    server = StdioServerParameters(command=sys.executable, args=serve, cwd=str(output))
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     try:

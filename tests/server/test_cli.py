@@ -1,0 +1,82 @@
+"""The command line: the same models as the tools, exit code 0 only on success."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from faion_finetuner.core.settings import ROOTS, Settings
+from faion_finetuner.server.cli import main
+from faion_finetuner.tools.catalog import TOOLS
+
+ROWS = [
+    {"instruction": f"Name the number {n}.", "output": f"The number is {n * n}, I am sure of it."} for n in range(40)
+]
+
+
+@pytest.fixture
+def rows(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A raw file in the current folder; no root is named, as at a person's terminal."""
+    monkeypatch.delenv(ROOTS)
+    monkeypatch.chdir(settings.roots[0])
+    path = settings.roots[0] / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+def test_a_command_waits_to_the_end_and_prints_the_report(rows: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["prepare", "rows.jsonl", "--output-dir", "out"]) == 0
+    printed = capsys.readouterr().out
+    assert "# Dataset Validation Report" in printed
+    assert "Whole report: " in printed
+    assert (rows.parent / "out" / "train.jsonl").is_file()
+
+
+def test_json_prints_the_reply_that_a_client_would_get(rows: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["prepare", "--data-path", str(rows), "--output-dir", "out", "--format", "alpaca", "--json"]) == 0
+    reply = json.loads(capsys.readouterr().out)
+    assert (reply["status"], reply["result"]["format"]) == ("succeeded", "alpaca")
+
+
+def test_wrong_input_ends_with_a_sentence_and_exit_code_1(rows: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["prepare", "row.jsonl", "--output-dir", "out"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("Error: ")
+    assert "rows.jsonl" in message
+
+
+def test_a_failed_run_ends_with_exit_code_1(rows: Path, capsys: pytest.CaptureFixture[str]):
+    rows.write_text("", encoding="utf-8")
+    assert main(["prepare", "rows.jsonl", "--output-dir", "out"]) == 1
+    assert "Next: " in capsys.readouterr().out + capsys.readouterr().err
+
+
+def test_dotted_options_reach_the_nested_model(rows: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["train", "rows.jsonl", "--model-name", "no-such-model", "--output-dir", "out"]
+    assert main([*words, "--hyperparameters.rnk", "8"]) == 1
+    assert "Did you mean rank?" in capsys.readouterr().err
+    assert main([*words, "--hyperparameters.rank=8"]) == 1
+    assert "no-such-model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
+def test_every_argument_of_every_tool_is_an_option_with_help(name: str):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "faion_finetuner.server.cli", name, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    for field in tool.input.model_fields:
+        assert field == "wait_s" or f"--{field.replace('_', '-')}" in done.stdout
+
+
+def test_the_list_of_runs_is_a_command_too(rows: Path, capsys: pytest.CaptureFixture[str]):
+    main(["prepare", "rows.jsonl", "--output-dir", "out"])
+    capsys.readouterr()
+    assert main(["runs", "--action", "list"]) == 0
+    assert "-prepare-" in capsys.readouterr().out
