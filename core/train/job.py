@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback
+from transformers.trainer_utils import set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from ..checks import Check
@@ -174,7 +175,7 @@ def _measured(job: Job) -> Estimate:
 
     def step() -> int:
         before = trainer.tokens_seen
-        trainer.training_step(trainer.model, dict(batch))
+        trainer.training_step(trainer.model, dict(batch), num_items_in_batch=1)
         return trainer.tokens_seen - before
 
     return time_by_step(step, job.setup)
@@ -222,6 +223,7 @@ def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], seconds: flo
 
 def _trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
     request, numbers = job.request, job.recipe.numbers
+    set_seed(request.seed)  # the adapter begins with random numbers
     model = build(job.base, request.technique, numbers, request.model_name, job.settings)
     validates = bool(job.rows.valid)
     callbacks: list[Any] = [Reporter(job.run, validates)]

@@ -24,7 +24,7 @@ TOKENIZER_FILES = (
 SHORT_SEQUENCE = 512  # up to here plain attention is 15% faster in training on a CPU than the fused kernel's backward
 
 
-def lora_config(numbers: Hyperparameters, base_name: str) -> LoraConfig:
+def lora_config(numbers: Hyperparameters) -> LoraConfig:
     """The adapter's shape; without bias, never on the output layer."""
     modules = numbers.target_modules
     return LoraConfig(
@@ -33,7 +33,6 @@ def lora_config(numbers: Hyperparameters, base_name: str) -> LoraConfig:
         lora_dropout=numbers.dropout or 0.0,
         target_modules=ALL_LINEAR if modules == ALL_LINEAR else list(modules or ()),
         task_type="CAUSAL_LM",
-        base_model_name_or_path=base_name,
     )
 
 
@@ -44,7 +43,7 @@ def with_adapter(base: PreTrainedModel, numbers: Hyperparameters, base_name: str
         InputError: No layer has the names in target_modules.
     """
     try:
-        model = get_peft_model(base, lora_config(numbers, base_name))
+        model = get_peft_model(base, lora_config(numbers))
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
         raise InputError(
@@ -67,7 +66,19 @@ def build(
     if base.device.type == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
         base.set_attn_implementation("eager")
     base.config.use_cache = False
+    _keep_differentiable(base)
     return base if technique == "full" else with_adapter(base, numbers, base_name)
+
+
+def _keep_differentiable(base: PreTrainedModel) -> None:
+    """Keep 4-bit layers in the layout that has a gradient.
+
+    On processors with AVX512-BF16, bitsandbytes 0.50 repacks them at the first evaluation for a kernel that gradients
+    do not pass through, also in the training that goes on afterwards.
+    """
+    for module in base.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - not a tensor, as the stubs would have it
 
 
 def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:

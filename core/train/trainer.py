@@ -37,6 +37,10 @@ class FineTuner(SFTTrainer):
         self.tokens_seen = 0
         self.evaluation_s = 0.0
         super().__init__(**options)
+        self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole optimizer step
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:  # TRL makes QLoRA's bfloat16, in which late, small updates vanish
+                parameter.data = parameter.data.float()
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
