@@ -2,51 +2,50 @@
 
 Some clients refuse `anyOf` in inputs or references anywhere, and every token of a schema is paid for in every
 conversation. So titles go; an input is flat, closed and without references, and an optional argument is simply not
-required; an output names every field with its type, and describes its own fields and those of the result: what lies
-deeper speaks through its name, and its models' docstrings say the rest.
+required; an output names the fields of the result and of what they hold, with their types, and describes the result's
+own: what lies deeper speaks through its name, and its models' docstrings say the rest.
 """
 
-import json
 from typing import Any
 
+from ..core.runs.request import RunRequest
 from ..core.schema import Model
 
 NOISE_IN_OUTPUT = ("additionalProperties", "required", "default", "minimum", "maximum", "exclusiveMinimum", "maxItems")
+SHAPED_LEVELS = 2  # of a result: its fields, and the fields of the objects that they hold
 
 
 def input_schema(model: type[Model]) -> dict[str, Any]:
-    """A flat, closed object schema without references; optional arguments have no null branch."""
+    """A flat, closed object schema without references; the tool's own arguments first, then those that all share."""
     schema = model.model_json_schema(mode="validation")
     definitions = schema.pop("$defs", {})
-    return _plain_input(_inlined(schema, definitions, ()))
-
-
-def output_schema(model: type[Model]) -> dict[str, Any]:
-    """The object schema of a tool's structured content; a shape that is used more than once is defined once."""
-    schema = model.model_json_schema(mode="serialization")
-    definitions = schema.pop("$defs", {})
-    text = json.dumps([schema, definitions])
-    shared = tuple(
-        name for name in definitions if text.count(f'"#/$defs/{name}"') > 1 and "properties" in definitions[name]
-    )
-    plain = _plain_output(_inlined(schema, definitions, shared), described_levels=1)
-    if shared:
-        kept = {name: _inlined(definitions[name], definitions, shared) for name in shared}
-        plain["$defs"] = {name: _plain_output(body, described_levels=0) for name, body in kept.items()}
+    plain = _plain_input(_inlined(schema, definitions))
+    shared = {name: plain["properties"].pop(name) for name in RunRequest.model_fields if name in plain["properties"]}
+    plain["properties"] |= shared
     return plain
 
 
-def _inlined(node: Any, definitions: dict[str, Any], shared: tuple[str, ...]) -> Any:
-    """The node with every reference replaced by what it names, except to shared shapes."""
+def output_schema(model: type[Model]) -> dict[str, Any]:
+    """The object schema of a tool's structured content, without references."""
+    schema = model.model_json_schema(mode="serialization")
+    definitions = schema.pop("$defs", {})
+    plain = _plain_output(_inlined(schema, definitions), levels=1, described=True)
+    plain["properties"]["result"] = _plain_output(
+        _inlined(schema["properties"]["result"], definitions), levels=SHAPED_LEVELS, described=True
+    )
+    return plain
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    """The node with every reference replaced by what it names."""
     if isinstance(node, list):
-        return [_inlined(item, definitions, shared) for item in node]
+        return [_inlined(item, definitions) for item in node]
     if not isinstance(node, dict):
         return node
-    name = str(node.get("$ref", "")).rsplit("/", 1)[-1]
-    if name and name not in shared:
+    if "$ref" in node:
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _inlined({**definitions[name], **beside}, definitions, shared)
-    return {key: _inlined(value, definitions, shared) for key, value in node.items()}
+        return _inlined({**definitions[node["$ref"].rsplit("/", 1)[-1]], **beside}, definitions)
+    return {key: _inlined(value, definitions) for key, value in node.items()}
 
 
 def _plain_input(node: Any) -> Any:
@@ -54,8 +53,8 @@ def _plain_input(node: Any) -> Any:
         return [_plain_input(item) for item in node]
     if not isinstance(node, dict):
         return node
-    node = _without_null(_tidy(node), keep_null=False)
-    if node.get("default", 0) in (None, [], {}):
+    node = _tidy(_without_null(node, keep_null=False))
+    if node.get("default", 0) is None or isinstance(node.get("default"), list | dict):
         del node["default"]
     if node.get("additionalProperties") is True:  # "anything" needs no word
         del node["additionalProperties"]
@@ -65,22 +64,25 @@ def _plain_input(node: Any) -> Any:
     }
 
 
-def _plain_output(node: Any, described_levels: int) -> Any:
+def _plain_output(node: Any, levels: int, described: bool) -> Any:
+    """The node with the fields of its objects down to so many levels."""
     if isinstance(node, list):
-        return [_plain_output(item, described_levels) for item in node]
+        return [_plain_output(item, levels, described) for item in node]
     if not isinstance(node, dict):
         return node
-    node = _without_null(_tidy(node), keep_null=True)
+    node = _tidy(_without_null(node, keep_null=True))
     node = {key: value for key, value in node.items() if key not in NOISE_IN_OUTPUT or isinstance(value, dict)}
     if "properties" not in node:
-        return {key: _plain_output(value, described_levels) for key, value in node.items()}
-    node.pop("description", None)
-    fields = {}
-    for name, field in node["properties"].items():
-        levels = 1 if name == "result" else described_levels - 1
-        fields[name] = _plain_output(field, levels)
-        if described_levels < 1:
-            fields[name].pop("description", None)
+        return {key: _plain_output(value, levels, described) for key, value in node.items()}
+    if levels == 0:
+        return {"type": node["type"]}
+    fields = {name: _plain_output(field, levels - 1, described=False) for name, field in node["properties"].items()}
+    for name, field in fields.items():
+        text = node["properties"][name].get("description")
+        if described and text:
+            field["description"] = " ".join(text.split())
+        else:
+            field.pop("description", None)
     return {"type": node["type"], "properties": fields}
 
 
@@ -101,7 +103,6 @@ def _without_null(node: dict[str, Any], *, keep_null: bool) -> dict[str, Any]:
     nullable = len(branches) < len(node["anyOf"])
     if len(branches) > 1:
         return rest | {"anyOf": node["anyOf"] if keep_null else branches}
-    branches[0].pop("title", None)
     if not (nullable and keep_null):
         return {**branches[0], **rest}
     kind = branches[0].get("type")

@@ -28,34 +28,34 @@ class Reply(Model, Generic[ResultT]):
     """The answer of every tool."""
 
     run_id: str | None
-    """Names the run in later calls of `runs`."""
+    """Its name for `runs`."""
 
     mode: str
-    """prepare, train, evaluate, merge, openai, or runs."""
+    """The tool that the run is of."""
 
     status: RunState
-    """Where the run stands."""
+    """queued and running: ask `runs` to wait."""
 
     progress: Progress | None = None
-    """How far it is; null when it has ended."""
+    """Null once ended."""
 
     result: ResultT | None = None
-    """The mode's result; null until there is one."""
+    """Null until it succeeded."""
 
     error: RunError | None = None
-    """Why it failed; null unless it did."""
+    """Null unless it failed."""
 
     report_markdown: str = ""
-    """The report, shortened to about 6,000 characters; whole in report_path."""
+    """Shortened to about 6,000 characters."""
 
     report_path: str | None = None
-    """The whole report as Markdown; an HTML page lies beside it."""
+    """The whole report; an HTML page lies beside it."""
 
     run_dir: str | None = None
-    """The run's own folder: request, status, metrics, log, result."""
+    """Request, status, metrics, log and result."""
 
     next_steps: tuple[NextStep, ...] = Field(default=(), max_length=3)
-    """Up to three calls worth making next."""
+    """Calls worth making next."""
 
 
 @dataclass(frozen=True)

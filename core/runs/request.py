@@ -11,21 +11,19 @@ class RunRequest(Model):
     """What every mode's request has in common."""
 
     output_dir: Path
-    """Folder for everything that the run leaves behind; created when missing.
-
-    A relative path counts from the server's first root."""
+    """Folder for all that the run leaves behind. Relative paths count from the server's first root."""
 
     wait_s: float = Field(default=20, ge=0, le=25)
-    """Seconds to wait for the end before answering with a handle for `runs`, 0 to 25."""
+    """Seconds to wait for the end before answering with a run_id for `runs`."""
 
     dry_run: bool = False
-    """Resolve and check everything and estimate time, memory, disk and money, but write nothing into output_dir."""
+    """Only check and estimate; write nothing into output_dir."""
 
     overwrite: bool = False
-    """Allow the run to replace files of the same name in output_dir."""
+    """Replace files of the same name in output_dir."""
 
     rerun: bool = False
-    """Start again even though the same request is running or done; otherwise that run is the answer."""
+    """Start anew even if the same request is running or done."""
 
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of every random choice."""
