@@ -54,7 +54,7 @@ def serve_http(settings: Settings, *, host: str, port: int, allowed_hosts: list[
     )
     _log_to_stderr()
     app = build_server(settings).streamable_http_app(host=host, transport_security=security)
-    uvicorn.run(_TokenGate(app, token) if token else app, host=host, port=port, log_level="info")
+    uvicorn.run(_TokenGate(app, token) if token else app, host=host, port=port, log_config=None)
 
 
 def _is_loopback(host: str) -> bool:
