@@ -24,9 +24,11 @@ CONTEXT = 1024  # tokens of prompt and answer together
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt as the model reads it, and how long the answer may be."""
+    """A prompt as the model reads it."""
 
     prompt: str
+    answer: str
+    """What the merged model says to it: the file is led along this text, too."""
     max_tokens: int
 
 
@@ -38,6 +40,8 @@ class Asked:
     """None when it crashed or did not end well."""
     prompt_ids: tuple[tuple[int, ...], ...] | None
     """How its own tokenizer reads the prompts; None where the engine does not tell."""
+    followed: tuple[float | None, ...] | None
+    """For each prompt, the share of the given answer's tokens that it would choose there itself; None likewise."""
     ended: Ended
 
 
@@ -93,9 +97,9 @@ class LlamaCompletion:
         for question in questions:
             ended = run_child(self._command(model, question), run, ASK_TIMEOUT_S)
             if not ended.well:
-                return Asked(None, None, ended)
+                return Asked(None, None, None, ended)
             answers.append(ended.stdout.strip().removesuffix("[end of text]").strip())
-        return Asked(tuple(answers), None, ended)
+        return Asked(tuple(answers), None, None, ended)
 
     def _command(self, model: Path, question: Question) -> list[str]:
         return [
@@ -117,17 +121,18 @@ class Cyllama:
 
     def ask(self, model: Path, questions: Sequence[Question], run: ActiveRun) -> Asked:
         asked, answered = run.folder.path / "questions.json", run.folder.path / "answers.json"
-        asked.write_text(json.dumps([[q.prompt, q.max_tokens] for q in questions]), encoding="utf-8")
+        asked.write_text(json.dumps([[q.prompt, q.answer, q.max_tokens] for q in questions]), encoding="utf-8")
         try:
             ended = run_child(_module("ask", model, asked, answered), run, ASK_TIMEOUT_S)
             if not ended.well:
-                return Asked(None, None, ended)
+                return Asked(None, None, None, ended)
             records = json.loads(answered.read_text(encoding="utf-8"))
         finally:
             asked.unlink(missing_ok=True)
             answered.unlink(missing_ok=True)
         ids = tuple(tuple(record["prompt_ids"]) for record in records)
-        return Asked(tuple(record["text"] for record in records), ids, ended)
+        followed = tuple(record["followed"] for record in records)
+        return Asked(tuple(record["text"] for record in records), ids, followed, ended)
 
 
 def _module(*arguments: object) -> list[str]:

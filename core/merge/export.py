@@ -12,6 +12,7 @@ from ..checks import CheckStatus
 from ..errors import ExportError, ModelError
 from ..examples.chat import ChatTokenizer
 from ..models.gguf import summarise
+from ..reports.markdown import percent
 from ..runs.active import ActiveRun
 from .converter import Converter
 from .engines import Asked, Asker, Quantizer, Question
@@ -20,8 +21,8 @@ from .result import Export, GgufVerification
 
 ANSWER_TOKENS = 24
 UNPROVEN = ".failed"
-F16_AGREEMENT = 0.8  # f16 keeps what bfloat16 has; below this something else differs than rounding
-MIN_AGREEMENT = 0.2  # below this a quantised file mostly says something else than the model
+F16_AGREEMENT = 0.9  # f16 keeps what bfloat16 has; below this something else differs than rounding
+MIN_AGREEMENT = 0.6  # below this a quantised file often says something else than the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Exporter:
             raise ExportError(error.problem, "Export again; if it stays so, name a newer llama.cpp.") from error
         bos = self.chat.decode([self.chat.bos_id], skip_special=False) if self.chat.bos_id is not None else ""
         doubled = bos if summary.adds_bos and self.asker.adds_bos else ""
-        questions = [Question(one.prompt.removeprefix(doubled), ANSWER_TOKENS) for one in self.expected]
+        questions = [Question(e.prompt.removeprefix(doubled), e.answer, ANSWER_TOKENS) for e in self.expected]
         asked = self.asker.ask(file, questions, self.run)
         verdict = judge(asked, self.expected, self.chat, quantization)
         return GgufVerification(
@@ -132,10 +133,14 @@ def judge(asked: Asked, expected: Sequence[Expected], chat: ChatTokenizer, quant
         return Verdict("fail", None, f"Loading and asking it {asked.ended.how}: {asked.ended.says(200) or 'no words'}")
     if not any(asked.answers) and any(one.answer for one in expected):
         return Verdict("fail", 0.0, "It answers nothing where the merged model answers.")
-    shares = [_agreement(chat, one.answer, found) for one, found in zip(expected, asked.answers, strict=True)]
-    agreement = sum(shares) / len(shares)
-    same = sum(share == 1 for share in shares)
-    details = f"{same} of {len(shares)} greedy answers equal the merged model's."
+    alike = [_agreement(chat, one.answer, found) for one, found in zip(expected, asked.answers, strict=True)]
+    shares = [share for share in asked.followed or alike if share is not None]
+    agreement = sum(shares) / len(shares) if shares else 1.0  # the model itself says nothing, and so does the file
+    same = sum(share == 1 for share in alike)
+    details = (
+        f"It chooses {percent(agreement)} of the merged model's answer tokens; "
+        f"{same} of {len(alike)} whole answers are the same."
+    )
     if misread := _misread(asked, expected, chat):
         return Verdict("warn", agreement, f"{details} Its tokenizer reads {misread} of the prompts differently.")
     least = F16_AGREEMENT if quantization == "f16" else MIN_AGREEMENT

@@ -10,7 +10,6 @@ from .. import files
 from ..checks import Check
 from ..errors import ExportError
 from ..examples.chat import ChatTokenizer
-from ..examples.types import ChatExample, Message
 from ..models.generate import generate
 from ..runs.active import ActiveRun
 from ..settings import Settings
@@ -28,6 +27,8 @@ from .surroundings import ConfigChange, copy_surroundings, tokenizer_folder
 from .verify import arithmetic_for, compare, measure_reference, reload
 
 QUESTION = "The capital of France is"
+"""A text to continue, without chat template: even a small base model knows it, so a wrong answer tells something."""
+
 QUESTIONS = 4
 """Asked of each GGUF file: the one above, and prompts of the verification."""
 
@@ -156,7 +157,7 @@ def _answers(work: _Work, model: Any, probes: Probes) -> list[Expected]:
     """What the model itself says to the questions that the GGUF files will be asked."""
     chat = work.chat
     work.run.stage("asking the model what its GGUF files will be asked")
-    asked = [(QUESTION, chat.prompt(ChatExample((Message("user", QUESTION),))))]
+    asked = [(QUESTION, chat.bos_text(QUESTION) + QUESTION)]
     asked += [(probe.question, probe.prompt) for probe in probes.probes[: QUESTIONS - 1]]
     answers = generate(model, chat, [prompt for _, prompt in asked], max_new_tokens=ANSWER_TOKENS, batch_size=QUESTIONS)
     return [Expected(q, prompt, found.text) for (q, prompt), found in zip(asked, answers, strict=True)]

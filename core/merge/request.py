@@ -76,8 +76,9 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
         except FinetunerError as error:
             problems.append(error)
 
+    model_name = request.model_name
     try:
-        resolve_model(request.model_name, settings)
+        model_name = str(resolve_model(model_name, settings).path or model_name)
     except FinetunerError as error:
         problems.append(error)
     attempt("output_dir", request.output_dir)
@@ -88,6 +89,7 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
     adapters = tuple(found[f"adapter {number}"] for number in range(len(request.adapter_paths)))
     return request.model_copy(
         update={
+            "model_name": model_name,
             "output_dir": found["output_dir"],
             "adapter_path": adapters or None,
             "gguf": tuple(dict.fromkeys(request.gguf)),

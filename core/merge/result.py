@@ -58,7 +58,7 @@ class GgufVerification(Model):
     answer: str | None
     """Its greedy answer; null when it gave none."""
     greedy_agreement: float | None
-    """Share of greedy tokens equal to the merged model's before they part, 0 to 1; null when not measured."""
+    """Share of the merged model's answer tokens that it chooses too, 0 to 1; null when not measured."""
     tensor_types: dict[str, int]
     """Tensors in the file by number format."""
     details: str
