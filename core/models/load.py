@@ -30,6 +30,8 @@ def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settin
     """
     torch = extras.require("torch", "Loading a model")
     transformers = extras.require("transformers", "Loading a model")
+    from safetensors import SafetensorError
+
     machine = look()
     chosen = getattr(torch, dtype or machine.dtype)
     options: dict[str, Any] = {"quantization_config": _nf4(chosen)} if nf4 else {}
@@ -43,7 +45,7 @@ def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settin
             local_files_only=True,
             **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
     return model.eval()
 
@@ -75,9 +77,11 @@ def attach_adapter(model: Any, adapter_path: Path) -> "PeftModel":
             f"'{adapter_path}' holds no adapter_model.safetensors.",
             "Adapters with pickled weights are refused; save it again as safetensors.",
         )
+    from safetensors import SafetensorError
+
     try:
         return peft.PeftModel.from_pretrained(model, adapter_path, is_trainable=False).eval()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise ModelError(
             f"The adapter in '{adapter_path}' does not fit the model: {_first_line(error)}",
             "Use it with the base model that it was trained on (base_model_name_or_path in adapter_config.json).",
