@@ -10,9 +10,8 @@ DESCRIPTION = """\
 Finds out whether a hosted fine-tuning job would be accepted, and what it would cost, before anything is uploaded.
 
 Use it when OpenAI, or a service with the same API, is to do the training. `check` holds a JSONL file against the \
-service's rules and names offending lines; `estimate` adds tokens, epochs and price. Both run offline, without a key.
-The other actions (start, status, events, list, cancel, pause, resume, checkpoints, chat) are not available in this \
-version and are refused. OpenAI is closing its own fine-tuning; `train` works without it.
+service's rules and names offending lines; `estimate` adds tokens, epochs and price. Both run offline, without a key. \
+It does not start jobs yet. OpenAI is closing its own fine-tuning; `train` works without it.
 
 Example: {"action": "estimate", "data_path": "data", "model": "gpt-4.1-mini-2025-04-14"}"""
 

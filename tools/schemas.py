@@ -6,12 +6,27 @@ required; an output names the fields of the result and of what they hold, with t
 own: what lies deeper speaks through its name, and its models' docstrings say the rest.
 """
 
+import json
+from collections.abc import Collection
 from typing import Any
 
 from ..core.runs.request import RunRequest
 from ..core.schema import Model
 
-NOISE_IN_OUTPUT = ("additionalProperties", "required", "default", "minimum", "maximum", "exclusiveMinimum", "maxItems")
+NOISE_IN_OUTPUT = frozenset(
+    [
+        "additionalProperties",
+        "required",
+        "default",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+        "prefixItems",
+    ]
+)
 SHAPED_LEVELS = 2  # of a result: its fields, and the fields of the objects that they hold
 
 
@@ -26,26 +41,31 @@ def input_schema(model: type[Model]) -> dict[str, Any]:
 
 
 def output_schema(model: type[Model]) -> dict[str, Any]:
-    """The object schema of a tool's structured content, without references."""
+    """The object schema of a tool's structured content; a shape that stands in it more than once is defined once."""
     schema = model.model_json_schema(mode="serialization")
     definitions = schema.pop("$defs", {})
-    plain = _plain_output(_inlined(schema, definitions), levels=1, described=True)
-    plain["properties"]["result"] = _plain_output(
-        _inlined(schema["properties"]["result"], definitions), levels=SHAPED_LEVELS, described=True
-    )
-    return plain
+    text = json.dumps([schema, definitions])
+    shared = {name for name in definitions if text.count(f'"#/$defs/{name}"') > 1 and "properties" in definitions[name]}
+    plain = _plain_output(_inlined(schema, definitions, shared), levels=1, described=True)
+    result = _inlined(schema["properties"]["result"], definitions, shared)
+    plain["properties"]["result"] = _plain_output(result, levels=SHAPED_LEVELS, described=True)
+    bodies = {name: _inlined(definitions[name], definitions, shared) for name in sorted(shared)}
+    used = {name: body for name, body in bodies.items() if f'"#/$defs/{name}"' in json.dumps(plain)}
+    kept = {name: _plain_output(body, levels=1, described=False) for name, body in used.items()}
+    return plain | ({"$defs": kept} if kept else {})
 
 
-def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
-    """The node with every reference replaced by what it names."""
+def _inlined(node: Any, definitions: dict[str, Any], shared: Collection[str] = ()) -> Any:
+    """The node with every reference replaced by what it names, except to shared shapes."""
     if isinstance(node, list):
-        return [_inlined(item, definitions) for item in node]
+        return [_inlined(item, definitions, shared) for item in node]
     if not isinstance(node, dict):
         return node
-    if "$ref" in node:
+    name = str(node.get("$ref", "")).rsplit("/", 1)[-1]
+    if name and name not in shared:
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _inlined({**definitions[node["$ref"].rsplit("/", 1)[-1]], **beside}, definitions)
-    return {key: _inlined(value, definitions) for key, value in node.items()}
+        return _inlined({**definitions[name], **beside}, definitions, shared)
+    return {key: _inlined(value, definitions, shared) for key, value in node.items()}
 
 
 def _plain_input(node: Any) -> Any:
@@ -72,6 +92,8 @@ def _plain_output(node: Any, levels: int, described: bool) -> Any:
         return node
     node = _tidy(_without_null(node, keep_null=True))
     node = {key: value for key, value in node.items() if key not in NOISE_IN_OUTPUT or isinstance(value, dict)}
+    if "$ref" in node and levels == 0:
+        return {"type": "object"}
     if "properties" not in node:
         return {key: _plain_output(value, levels, described) for key, value in node.items()}
     if levels == 0:
@@ -105,7 +127,8 @@ def _without_null(node: dict[str, Any], *, keep_null: bool) -> dict[str, Any]:
         return rest | {"anyOf": node["anyOf"] if keep_null else branches}
     if not (nullable and keep_null):
         return {**branches[0], **rest}
-    kind = branches[0].get("type")
-    if isinstance(kind, str) and "enum" not in branches[0]:
-        return {**branches[0], **rest, "type": [kind, "null"]}
+    if "enum" in branches[0]:
+        return rest | {"enum": [*branches[0]["enum"], None]}
+    if "type" in branches[0]:
+        return {**branches[0], **rest, "type": [branches[0]["type"], "null"]}
     return rest | {"anyOf": node["anyOf"]}

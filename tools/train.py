@@ -44,5 +44,5 @@ TOOL = mode_tool(
     title="Fine-tune a model",
     description=DESCRIPTION,
     next_steps=next_steps,
-    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
+    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=False),
 )

@@ -2,7 +2,6 @@
 
 import os
 
-from ..errors import InputError
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from .check import data_checks
@@ -10,7 +9,7 @@ from .data import DataFile, Reading, read_data
 from .estimate import estimate_job
 from .offer import check_model, closing_warnings, context_of
 from .prices import load_prices
-from .request import LOCAL_ACTIONS, OpenAIRequest
+from .request import OpenAIRequest
 from .result import OpenAIResult
 from .tokens import token_counter
 
@@ -19,10 +18,8 @@ def run(request: OpenAIRequest, run: ActiveRun) -> OpenAIResult:
     """Check the data, and estimate the cost when asked to; no network, no key, nothing written but the report.
 
     Raises:
-        InputError: The action is not one of these, or the price table cannot be used.
+        InputError: The price table cannot be used.
     """
-    if request.action not in LOCAL_ACTIONS or request.data_path is None:
-        raise InputError(f"action {request.action} is not available in this version.", "Use check or estimate.")
     counter = token_counter()
     context = context_of(request.model)
 

@@ -12,11 +12,8 @@ from ..schema import Model
 from ..settings import Settings
 from .prices import load_prices, overriding_file
 
-Action = Literal[
-    "check", "estimate", "start", "status", "events", "list", "cancel", "pause", "resume", "checkpoints", "chat"
-]
+Action = Literal["check", "estimate"]
 Method = Literal["supervised", "dpo", "reinforcement"]
-LOCAL_ACTIONS = ("check", "estimate")
 
 
 class HostedHyperparameters(Model):
@@ -39,57 +36,41 @@ class OpenAIRequest(RunRequest):
     """Arguments of `openai`."""
 
     action: Action
-    """check: hold the data against the service's rules. estimate: check, then tokens, epochs and price. Both work
-    offline, without a key. All others are refused: not available in this version."""
+    """check: hold the data against the service's rules. estimate: check, then tokens, epochs and price."""
 
     output_dir: Path = Path("openai")
-    """Folder for the report; created when missing. A relative path counts from the server's first root."""
+    """Folder for the report."""
 
-    data_path: Path | None = None
-    """Training data: a JSONL file in the service's format, or prepare's output_dir (its train.jsonl, valid.jsonl)."""
+    data_path: Path
+    """Training data: a JSONL file, or prepare's output_dir."""
 
     validation_path: Path | None = None
-    """Validation data: a JSONL file. Default: valid.jsonl when data_path is a folder that has one."""
+    """Validation data: a JSONL file. Default: the folder's valid.jsonl."""
 
     model: str | None = None
-    """Hosted base model, as a dated snapshot such as gpt-4.1-mini-2025-04-14. Needed by estimate."""
-
-    suffix: str | None = Field(default=None, min_length=1, max_length=64)
-    """Part of the tuned model's name, up to 64 characters. For start."""
+    """Hosted base model, as a snapshot such as gpt-4.1-mini-2025-04-14. Needed by estimate."""
 
     method: Method = "supervised"
-    """supervised: learn the answers. dpo: from pairs of a better and a worse one. reinforcement: from a grader."""
+    """Learn from answers, from pairs of a better and a worse one, or from a grader."""
 
     hyperparameters: HostedHyperparameters = HostedHyperparameters()
     """Settings of the job."""
 
-    job_id: str | None = None
-    """A hosted job. For status, events, cancel, pause, resume and checkpoints."""
-
     max_cost_usd: float | None = Field(default=None, gt=0)
     """Most that training may cost, in US dollars; estimate warns when it expects more."""
-
-    prompt: str | None = None
-    """What to ask the tuned model. For chat."""
 
 
 def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
     """The request with absolute paths, all contradictions found at once.
 
     Raises:
-        InputError: The action is not available, or arguments are missing, wrong or contradictory.
+        InputError: Arguments are missing, wrong or contradictory.
     """
-    if request.action not in LOCAL_ACTIONS:
-        raise InputError(
-            f"action {request.action} is not available in this version; check and estimate are.",
-            "Use check or estimate here, and start and follow the job with the service's own dashboard or SDK.",
-        )
     problems: list[FinetunerError] = [*_hyperparameter_problems(request), *_missing(request)]
-    data = validation = None
-    output_dir = request.output_dir
+    data, validation, output_dir = request.data_path, request.validation_path, request.output_dir
     try:
         output_dir = paths.confine(request.output_dir, settings)
-        data = request.data_path and paths.existing(request.data_path, settings, "data_path")
+        data = paths.existing(request.data_path, settings, "data_path")
         validation = request.validation_path and paths.existing(request.validation_path, settings, "validation_path")
         data, validation = _files(data, validation)
         load_prices()
@@ -99,9 +80,9 @@ def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
     return request.model_copy(update={"output_dir": output_dir, "data_path": data, "validation_path": validation})
 
 
-def _files(data: Path | None, validation: Path | None) -> tuple[Path | None, Path | None]:
+def _files(data: Path, validation: Path | None) -> tuple[Path, Path | None]:
     """The training file and the validation file; those of a prepared folder when the data is one."""
-    if data is not None and data.is_dir():
+    if data.is_dir():
         if not (data / "train.jsonl").is_file():
             raise PathError(f"The folder '{data}' holds no train.jsonl.", "Give a JSONL file, or prepare's output_dir.")
         prepared = data / "valid.jsonl"
@@ -109,7 +90,7 @@ def _files(data: Path | None, validation: Path | None) -> tuple[Path | None, Pat
         data = data / "train.jsonl"
     if validation is not None and validation.is_dir():
         raise PathError(f"validation_path '{validation}' is a folder.", "Give a JSONL file.")
-    if data is not None and data == validation:
+    if data == validation:
         raise PathError(
             "data_path and validation_path are the same file.", "Give two files, or leave validation_path out."
         )
@@ -118,8 +99,6 @@ def _files(data: Path | None, validation: Path | None) -> tuple[Path | None, Pat
 
 def _missing(request: OpenAIRequest) -> list[FinetunerError]:
     problems: list[FinetunerError] = []
-    if request.data_path is None:
-        problems.append(InputError(f"{request.action} needs data_path.", "Give the JSONL file to look at."))
     if request.action == "estimate" and request.model is None:
         problems.append(InputError("estimate needs model.", "Give a snapshot such as gpt-4.1-mini-2025-04-14."))
     return problems

@@ -1,8 +1,6 @@
-"""What is known about hosted fine-tuning data and jobs."""
+"""What is known about data for hosted fine-tuning."""
 
-from datetime import date, datetime
-
-from pydantic import Field
+from datetime import date
 
 from ..checks import Check
 from ..schema import Model
@@ -27,33 +25,6 @@ class Estimate(Model):
     """Where its prices come from."""
 
 
-class HostedJob(Model):
-    """A job at the service."""
-
-    id: str
-    status: str
-    """As the service names it."""
-    model: str
-    finetuned_model: str | None
-    trained_tokens: int | None
-    finishes_at: datetime | None
-    error: str | None
-
-
-class HostedEvent(Model):
-    """One line of a job's log."""
-
-    at: datetime
-    message: str
-
-
-class HostedCheckpoint(Model):
-    """A model saved between epochs."""
-
-    model: str
-    step: int
-
-
 class OpenAIResult(Model):
     """What an `openai` action found."""
 
@@ -62,21 +33,6 @@ class OpenAIResult(Model):
 
     estimate: Estimate | None = None
     """For action estimate."""
-
-    file_ids: tuple[str, ...] = ()
-    """Uploaded files."""
-
-    job: HostedJob | None = None
-    """The job; null for check and estimate."""
-
-    events: tuple[HostedEvent, ...] = ()
-    """The job's log, oldest first."""
-
-    checkpoints: tuple[HostedCheckpoint, ...] = ()
-    """The job's saved models."""
-
-    reply: str | None = Field(default=None)
-    """The tuned model's answer, for chat."""
 
     warnings: tuple[str, ...] = ()
     """What to know before spending money."""

@@ -6,7 +6,7 @@ import sys
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import InputError, PathError
@@ -15,7 +15,7 @@ from faion_finetuner.core.openai_jobs.estimate import auto_epochs
 from faion_finetuner.core.openai_jobs.offer import check_model, closing_warnings
 from faion_finetuner.core.openai_jobs.prices import BUILT_IN
 from faion_finetuner.core.openai_jobs.report import report
-from faion_finetuner.core.openai_jobs.request import LOCAL_ACTIONS, Action, OpenAIRequest, resolve
+from faion_finetuner.core.openai_jobs.request import OpenAIRequest, resolve
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.openai import TOOL
 from faion_finetuner.tools.spec import Caller
@@ -36,16 +36,11 @@ def asked(settings: Settings, **arguments: Any) -> OpenAIRequest:
     return resolve(OpenAIRequest.model_validate(arguments), settings)
 
 
-@pytest.mark.parametrize("action", sorted(set(get_args(Action)) - set(LOCAL_ACTIONS)))
-def test_actions_that_need_the_service_are_refused_plainly(settings: Settings, action: str):
-    with pytest.raises(InputError, match="not available in this version"):
-        asked(settings, action=action, job_id="ftjob-1")
-
-
 def test_all_problems_of_a_request_are_told_at_once(settings: Settings):
     with pytest.raises(InputError) as caught:
-        asked(settings, action="estimate", hyperparameters={"epochs": 99, "batch_size": 0, "beta": 0.1})
-    for word in ("epochs is 99", "batch_size is 0", "beta has no meaning", "needs data_path", "needs model"):
+        numbers = {"epochs": 99, "batch_size": 0, "beta": 0.1}
+        asked(settings, action="estimate", data_path="train.jsonl", hyperparameters=numbers)
+    for word in ("epochs is 99", "batch_size is 0", "beta has no meaning", "needs model"):
         assert word in caught.value.problem
 
 
