@@ -63,8 +63,8 @@ def _failed(ended: Ended) -> ExportError:
     if UNKNOWN_TOKENIZER in ended.stderr:
         return ExportError(
             f"The converter does not know this tokenizer ({UNKNOWN_TOKENIZER}): llama.cpp names each one in its code.",
-            "Put the original tokenizer files of the base model into the merged folder and export that folder again "
-            "(model_name without adapter_path); a tokenizer made at home cannot be exported.",
+            "Put the original tokenizer files of the base model beside the weights and export again; a tokenizer made "
+            "at home cannot be exported.",
         )
     return ExportError(
         f"The conversion to GGUF {ended.how}. Its last words: {words}",

@@ -167,7 +167,16 @@ def _export(work: _Work, tools: Tools | None) -> tuple[Export, ...]:
     if tools is None:
         return ()
     exporter = Exporter(tools.converter, tools.quantizer, tools.asker, work.expected, work.chat, work.run)
-    exports = exporter.export(work.merged or work.job.base.folder, work.job.request.gguf)
+    try:
+        exports = exporter.export(work.merged or work.job.base.folder, work.job.request.gguf)
+    except ExportError as error:
+        if work.merged is None:
+            raise
+        proven = ", verified," if work.verification else ""
+        raise ExportError(
+            f"{error.problem} The merged model stands{proven} in '{work.merged}'.",
+            f"{error.next_step} To export it alone, pass model_name '{work.merged}' without adapter_path.",
+        ) from error
     work.checks += export_checks(exports)
     work.checks.append(chat_template_check(work.chat))
     return exports

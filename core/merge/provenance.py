@@ -27,7 +27,7 @@ def find_training(adapter: Path, settings: Settings) -> Training | None:
     for parent in list(adapter.parents)[:LEVELS]:
         if not (parent / RUNS).is_dir():
             continue
-        runs = sorted((parent / RUNS).glob("train-*"), reverse=True)
+        runs = sorted((parent / RUNS).iterdir(), reverse=True)  # a run's name begins with the time of its start
         return next((training for folder in runs if (training := _read(folder, settings))), None)
     return None
 

@@ -133,9 +133,13 @@ def test_unknown_tokenizer_is_explained(settings, base, tmp_path, monkeypatch):
     words = "NotImplementedError: BPE pre-tokenizer was not recognized - update get_vocab_base_pre()"
     (folder / "convert_hf_to_gguf.py").write_text(f"import sys; sys.exit({words!r})", encoding="utf-8")
     monkeypatch.setenv("LLAMA_CPP_DIR", str(folder))
-    with pytest.raises(ExportError, match="does not know this tokenizer") as caught:
-        merge(settings, model_name=str(base), output_dir=settings.roots[0] / "out", gguf=("f16",))
+    adapter, out = make_adapter(base, settings.roots[0] / "adapter"), settings.roots[0] / "out"
+    with pytest.raises(
+        ExportError, match=r"does not know this tokenizer.* The merged model stands, verified"
+    ) as caught:
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out, gguf=("f16",))
     assert "original tokenizer files" in caught.value.next_step
+    assert sorted(path.name for path in out.iterdir()) == ["merged"]
 
 
 def test_converter_that_cannot_be_fetched_names_the_line_to_run(settings, monkeypatch):

@@ -16,6 +16,8 @@ from .support import folder_of, make_adapter, merge, proof_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
 
+RUN = "20260101-120000-train-abcdef"
+
 
 def trained(settings: Settings, technique: str = "lora", status: str = "succeeded") -> Path:
     """The output folder of a train run on a tiny model, with prepared data beside it."""
@@ -26,10 +28,10 @@ def trained(settings: Settings, technique: str = "lora", status: str = "succeede
         lines = [json.dumps(row) for row in tiny_rows(20, seed)]
         (data / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     make_adapter(tiny_model(root / "base"), out / "adapter")
-    folder = RunFolder(path=out / ".run" / "train-1")
+    folder = RunFolder(path=out / ".run" / RUN)
     folder.path.mkdir(parents=True)
     record = RunRecord(
-        run_id="train-1", mode="train", address="", request_key="", request={}, output_dir=out, slot=None,
+        run_id=RUN, mode="train", address="", request_key="", request={}, output_dir=out, slot=None,
         resolved={"technique": technique, "data_path": str(data)}, environment=(), created_at=now(), packages={},
         host={},
     )  # fmt: skip
@@ -42,7 +44,7 @@ def test_held_out_rows_of_the_training_data_are_the_prompts(settings):
     out = trained(settings)
     result = merge(settings, model_name="base", adapter_path=out, output_dir="merged")
     assert proof_of(result).prompt_source == "rows of valid.jsonl"
-    assert "Training data: `data`, from run train-1" in (folder_of(result) / "README.md").read_text(encoding="utf-8")
+    assert f"Training data: `data`, from run {RUN}" in (folder_of(result) / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_checkpoint_belongs_to_the_same_run(settings):
@@ -52,7 +54,7 @@ def test_a_checkpoint_belongs_to_the_same_run(settings):
     (out / "adapter").rename(checkpoint)
     found = find_training(checkpoint, settings)
     assert found is not None
-    assert found.run_id == "train-1"
+    assert found.run_id == RUN
 
 
 def test_merging_a_qlora_adapter_into_the_16_bit_base_is_told(settings):
@@ -76,7 +78,7 @@ def test_a_failed_run_tells_nothing(settings):
 
 def test_data_outside_the_roots_is_not_read(settings, tmp_path):
     out = trained(settings)
-    record = out / ".run" / "train-1" / "run.json"
+    record = out / ".run" / RUN / "run.json"
     outside = str(tmp_path / "outside")
     record.write_text(
         json.dumps(json.loads(record.read_bytes()) | {"resolved": {"data_path": outside}}), encoding="utf-8"
