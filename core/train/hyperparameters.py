@@ -15,19 +15,19 @@ class Hyperparameters(Model):
     """Each null stands for the technique's default."""
 
     rank: int | None = Field(default=None, ge=1, le=1024)
-    """Rank of the adapter. Default 16."""
+    """Of the adapter. Default 16."""
 
     alpha: float | None = Field(default=None, gt=0)
-    """Scale of the adapter: its update counts alpha / rank times. Default 16."""
+    """The adapter counts alpha / rank times. Default 16."""
 
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout on the adapter's input. Default 0."""
+    """Of the adapter. Default 0."""
 
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
-    """Layers with an adapter: "all-linear" (default) or names such as ["q_proj", "v_proj"]."""
+    """Layers with an adapter: all-linear (default), or names such as q_proj."""
 
     learning_rate: float | None = Field(default=None, gt=0, le=1)
-    """Peak learning rate. Default 2e-4; full 2e-5."""
+    """Peak. Default 2e-4; full 2e-5."""
 
     batch_size: int | None = Field(default=None, ge=1)
     """Rows computed at once. Default 4; qlora 2."""
@@ -42,40 +42,40 @@ class Hyperparameters(Model):
     """Optimizer steps in all, instead of epochs."""
 
     warmup_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises. Default 0.03."""
+    """Share of the steps. Default 0.03."""
 
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     """Default 0.01."""
 
     scheduler: Scheduler | None = None
-    """How the learning rate falls. Default cosine."""
+    """Default cosine."""
 
     max_grad_norm: float | None = Field(default=None, gt=0)
-    """Longer gradients are cut to this length. Default 1.0."""
+    """Default 1.0."""
 
     max_seq_length: int | None = Field(default=None, ge=8)
-    """Longer rows are cut to this many tokens. Default: the longest row, at most the model's limit."""
+    """Tokens; longer rows are cut. Default: the longest row, at most the model's limit."""
 
     packing: bool | None = None
-    """Put several short rows into one sequence without mixing them. Default false."""
+    """Several short rows in one sequence, unmixed. Default false."""
 
     early_stopping_patience: int | None = Field(default=None, ge=0)
-    """Evaluations without a lower validation loss before training stops; 0 = never. Default 3."""
+    """Evaluations without a lower validation loss; 0 = never stop. Default 3."""
 
     save_steps: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints, each with an evaluation. Default: a quarter of the run, at least once an epoch."""
+    """Steps between checkpoints, each with an evaluation. Default: by the run's length."""
 
     save_total_limit: int | None = Field(default=None, ge=1)
-    """Checkpoints kept: the last ones and the best. Default 3."""
+    """Checkpoints kept, the best among them. Default 3."""
 
     logging_steps: int | None = Field(default=None, ge=1)
-    """Steps between lines of metrics. Default: some 40 lines in all."""
+    """Steps between metrics. Default: some 40 in all."""
 
     gradient_checkpointing: bool | None = None
-    """Recompute activations to save memory, about a quarter slower. Default: only when memory would not suffice."""
+    """Less memory, about a quarter slower. Default: when needed."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
-    """Number format of the arithmetic. Default: what the machine computes fast."""
+    """Default: what the machine computes fast."""
 
 
 SHARED = Hyperparameters(

@@ -37,8 +37,8 @@ def asked(settings: Settings, **arguments: Any) -> OpenAIRequest:
 
 
 def test_all_problems_of_a_request_are_told_at_once(settings: Settings):
+    numbers = {"epochs": 99, "batch_size": 0, "beta": 0.1}
     with pytest.raises(InputError) as caught:
-        numbers = {"epochs": 99, "batch_size": 0, "beta": 0.1}
         asked(settings, action="estimate", data_path="train.jsonl", hyperparameters=numbers)
     for word in ("epochs is 99", "batch_size is 0", "beta has no meaning", "needs model"):
         assert word in caught.value.problem
