@@ -1,5 +1,6 @@
 """The training, from the request to the result."""
 
+import os
 import resource
 import sys
 import time
@@ -225,6 +226,8 @@ def _trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
     request, numbers = job.request, job.recipe.numbers
     set_seed(request.seed)  # the adapter begins with random numbers
     model = build(job.base, request.technique, numbers, request.model_name, job.settings)
+    if request.log_to:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.output_dir / request.log_to)  # there is no argument for it
     validates = bool(job.rows.valid)
     callbacks: list[Any] = [Reporter(job.run, validates)]
     if numbers.early_stopping_patience:
@@ -307,13 +310,16 @@ def _resources(job: Job, trainer: FineTuner, seconds: float) -> Resources:
     total = job.machine.gpu_memory_total_bytes
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
     busy = seconds - trainer.evaluation_s
+    speed = trainer.tokens_seen / busy if trainer.tokens_seen and busy > 0 else None
+    share = job.rows.trained_tokens / job.rows.total_tokens
     return Resources(
         device=f"{job.machine.device_name}, {job.recipe.numbers.dtype}",
         gpu_memory_used_gb=round(torch.cuda.max_memory_reserved() / 1e9, 2) if on_gpu else None,
         gpu_memory_total_gb=round(total / 1e9, 2) if total else None,
         host_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2),
         training_time_s=round(seconds, 1),
-        tokens_per_second=round(trainer.tokens_seen / busy, 1) if trainer.tokens_seen and busy > 0 else None,
+        tokens_per_second=round(speed, 1) if speed else None,
+        trained_tokens_per_second=round(speed * share, 1) if speed else None,
         trained_tokens=job.rows.trained_tokens,
         total_tokens=job.rows.total_tokens,
     )

@@ -157,7 +157,10 @@ def _resources(result: TrainResult) -> str:
         ("GPU Memory", gpu or "n/a (no GPU)"),
         ("Host Memory", f"{number(used.host_memory_gb, 1)} GB"),
         ("Training Time", _duration(used.training_time_s)),
-        ("Tokens/Second", number(used.tokens_per_second)),
+        (
+            "Tokens/Second",
+            f"{number(used.tokens_per_second)}, of which {number(used.trained_tokens_per_second)} trained",
+        ),
         ("Tokens an Epoch", f"{used.total_tokens:,}, of which {used.trained_tokens:,} trained"),
     )
     return "## Resource Usage\n\n" + table(("Metric", "Value"), rows)

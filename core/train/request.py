@@ -139,6 +139,7 @@ def inputs(request: TrainRequest) -> tuple[Path, ...]:
 
 
 def outputs(request: TrainRequest) -> tuple[str, ...]:
-    """The adapter or model, the checkpoints (which a resumed run takes over), and the loss curve."""
-    made = "model" if request.technique == "full" else "adapter"
-    return (made, "loss.png") if request.resume else (made, "checkpoints", "loss.png")
+    """The adapter or model, the loss curve, the checkpoints (which a resumed run takes over), and a further log."""
+    made = ("model" if request.technique == "full" else "adapter", "loss.png")
+    logs = (request.log_to,) if request.log_to else ()
+    return (*made, *logs) if request.resume else (*made, "checkpoints", *logs)

@@ -61,7 +61,9 @@ class Resources(Model):
     training_time_s: float
     """All attempts of this run, evaluations included."""
     tokens_per_second: float | None = None
-    """Tokens of the rows, padding not counted, of this attempt."""
+    """Tokens of the rows, padding and evaluations not counted, in this attempt."""
+    trained_tokens_per_second: float | None = None
+    """Those of them that have a loss."""
     trained_tokens: int
     """Tokens with a loss in one epoch."""
     total_tokens: int
