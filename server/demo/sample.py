@@ -23,8 +23,8 @@ TEST_CARDS = ("4111 1111 1111 1111", "5555 5555 5555 4444", "4242 4242 4242 4242
 AGAIN = "Thanks!"
 
 # Measured with transformers and peft directly on the default sample's 355 usable rows (320 to train, 35 held out): LoRA
-# of rank 16 on all linear layers, linear schedule, bf16, greedy answers. Exact match on the held-out rows rose from 0/35
-# to 34/35; the tuned model had 16 of 16 rows of another seed right.
+# of rank 16 on all linear layers, linear schedule, bf16, greedy answers. Exact match on the held-out rows rose from
+# 0/35 to 34/35; the tuned model had 16 of 16 rows of another seed right.
 # Time: 160 steps. Forward and backward of one take 2.0 s of CPU time in bf16 on cores with AVX-512 BF16, 3.8 s in
 # float32, so about 2:40 or 5 minutes on two cores with nothing else to do: computed, since the run that gave the scores
 # shared its cores (22 minutes of wall time, 14 of CPU time).
