@@ -99,7 +99,7 @@ def _kind(references: Sequence[str]) -> tuple[AnswerKind, str]:
     words = median(len(reference.split()) for reference in references)
     if words <= SHORT_WORDS:
         return "short text", f"half of the reference answers have at most {words:g} words"
-    return "text", f"half of the reference answers have more than {words - 1:g} words"
+    return "text", f"half of the reference answers have at least {words:g} words"
 
 
 def _could_be_label(text: str) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from ..models.generate import last_position
+
 PROMPTS_AT_ONCE = 16
 
 
@@ -48,7 +50,7 @@ def _batch(model: Any, items: list[Choices]) -> list[list[float]]:
         position_ids=(prompts.mask.cumsum(1) - 1).clamp(min=0).to(device),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last_position(prompts.ids.to(device)),
     ).logits
     owners = torch.tensor([row for row, item in enumerate(items) for _ in item.continuations])
     choices = _padded([continuation for item in items for continuation in item.continuations], left=False)
