@@ -16,6 +16,7 @@ def picture(result: TrainResult) -> bytes:
     """
     require("matplotlib", "The loss curve")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=120)
     axes = figure.subplots()
@@ -30,7 +31,8 @@ def picture(result: TrainResult) -> bytes:
         axes.plot([best.step], [best.val_loss], "o", color=BEST, markersize=10, label=f"best: {best.name}")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss, nats a trained token")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max((loss for _, loss in (*train, *valid)), default=1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"{result.technique} of {result.model_name.rpartition('/')[2]}")
     axes.grid(alpha=0.25)
     if train or valid:

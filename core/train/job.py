@@ -28,7 +28,7 @@ from . import checkpoints
 from .batches import Collator, sequences
 from .callbacks import Reporter, course
 from .diagnosis import diagnose
-from .model import build, probe, save_result
+from .model import Base, build, probe, save_result
 from .plan import (
     MARGIN,
     Estimate,
@@ -209,7 +209,7 @@ def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], seconds: flo
     metrics = course(trainer.state.log_history)
     full = job.request.technique == "full"
     folder = job.run.output_dir / ("model" if full else "adapter")
-    save_result(trainer.model, folder, job.base, job.tokenizer)
+    save_result(trainer.model, folder, Base(job.request.model_name, job.base), job.tokenizer)
     best = trainer.state.best_global_step if job.rows.valid else None
     return job.result(
         metrics=metrics,
@@ -225,7 +225,7 @@ def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], seconds: flo
 def _trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
     request, numbers = job.request, job.recipe.numbers
     set_seed(request.seed)  # the adapter begins with random numbers
-    model = build(job.base, request.technique, numbers, request.model_name, job.settings)
+    model = build(job.base, request.technique, numbers, job.settings)
     if request.log_to:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.output_dir / request.log_to)  # there is no argument for it
     validates = bool(job.rows.valid)

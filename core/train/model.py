@@ -1,6 +1,7 @@
 """The model that is trained: base, technique, adapter; and the result written out."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,26 +37,24 @@ def lora_config(numbers: Hyperparameters) -> LoraConfig:
     )
 
 
-def with_adapter(base: PreTrainedModel, numbers: Hyperparameters, base_name: str) -> PeftModel:
+def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
     """The base with a fresh adapter that does nothing yet.
 
     Raises:
         InputError: No layer has the names in target_modules.
     """
     try:
-        model = get_peft_model(base, lora_config(numbers))
+        return get_peft_model(base, lora_config(numbers))  # pyright: ignore[reportReturnType] - not a mixed model
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
         raise InputError(
             f"target_modules {numbers.target_modules} name no layers of this model.",
             f"Use all-linear, or some of: {', '.join(name for name in linear if name != 'lm_head')}.",
         ) from error
-    model.peft_config["default"].base_model_name_or_path = base_name
-    return model  # pyright: ignore[reportReturnType] - a mixed model is made only when asked for
 
 
 def build(
-    path: Path, technique: Technique, numbers: Hyperparameters, base_name: str, settings: Settings
+    path: Path, technique: Technique, numbers: Hyperparameters, settings: Settings
 ) -> PreTrainedModel | PeftModel:
     """The model with its trainable weights.
 
@@ -67,7 +66,7 @@ def build(
         base.set_attn_implementation("eager")
     base.config.use_cache = False
     _keep_differentiable(base)
-    return base if technique == "full" else with_adapter(base, numbers, base_name)
+    return base if technique == "full" else with_adapter(base, numbers)
 
 
 def _keep_differentiable(base: PreTrainedModel) -> None:
@@ -81,12 +80,20 @@ def _keep_differentiable(base: PreTrainedModel) -> None:
             setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - not a tensor, as the stubs would have it
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model: what it is called, and where it lies."""
+
+    name: str
+    folder: Path
+
+
 def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The weights that training may change."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def save_result(model: Any, folder: Path, base: Path, tokenizer: ChatTokenizer) -> None:
+def save_result(model: Any, folder: Path, base: Base, tokenizer: ChatTokenizer) -> None:
     """Write adapter or model with the base's tokenizer files and the chat template that was trained; whole or absent.
 
     Raises:
@@ -96,11 +103,13 @@ def save_result(model: Any, folder: Path, base: Path, tokenizer: ChatTokenizer) 
         raise TrainingError("The trained weights hold NaN or infinity.", "Lower the learning rate and train again.")
     with files.atomic_folder(folder) as fresh:
         if isinstance(model, PeftModel):
-            model.save_pretrained(str(fresh))
+            # only now: as long as the name is a folder, peft looks there for the vocabulary, and not on the hub
+            model.peft_config["default"].base_model_name_or_path = base.name
+            model.save_pretrained(str(fresh), save_embedding_layers=False)
             (fresh / "README.md").unlink(missing_ok=True)  # an empty form
         else:
-            _save_full(model, fresh, base)
-        copy_tokenizer(base, fresh, tokenizer)
+            _save_full(model, fresh, base.folder)
+        copy_tokenizer(base.folder, fresh, tokenizer)
         for file in fresh.iterdir():
             file.chmod(0o644)  # safetensors makes its files private
 

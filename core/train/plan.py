@@ -66,7 +66,7 @@ def measure_shape(path: Path, technique: Technique, recipe: Recipe, settings: Se
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
     total = _count(model)
     linear_total = sum(layer.weight.numel() for layer in linear)
-    trainable = total if technique == "full" else _count(with_adapter(model, recipe.numbers, ""), trainable=True)
+    trainable = total if technique == "full" else _count(with_adapter(model, recipe.numbers), trainable=True)
     text = config.get_text_config()
     return Shape(
         parameters=total,

@@ -16,6 +16,8 @@ from faion_finetuner.core.train.job import run
 from faion_finetuner.core.train.result import TrainResult
 from safetensors.torch import load_file
 
+from tests.tiny import tiny_model
+
 from .bench import THIRD_PARTIES, Bench, StopAfter
 
 pytestmark = THIRD_PARTIES
@@ -245,3 +247,11 @@ def test_layers_that_are_not_there_are_refused_with_those_that_are(bench: Bench)
     with pytest.raises(InputError, match="name no layers") as caught:
         bench.train(hyperparameters={"target_modules": ["query"]})
     assert "q_proj" in caught.value.next_step
+
+
+def test_an_adapter_on_the_built_in_model_names_it_and_nothing_is_looked_up_on_the_hub(bench: Bench):
+    # a look-up would warn that the hub cannot be reached, and a warning fails a test
+    tiny_model(bench.settings.cache_dir / "models" / "smollm2-135m-instruct")
+    bench.train(model_name="smollm2-135m-instruct", hyperparameters={"max_steps": 2})
+    config = json.loads((bench.root / "out" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "smollm2-135m-instruct"
