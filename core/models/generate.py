@@ -88,7 +88,7 @@ def _decode(model: Any, tokenizer: ChatTokenizer, prompts: list[list[int]], rows
     padding = tokenizer.pad_id if tokenizer.pad_id is not None else 0
     ids = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
-    cache = DynamicCache(config=model.config)
+    cache: Any = DynamicCache(config=model.config)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     active = rows
     for _ in range(limit):

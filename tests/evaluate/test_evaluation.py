@@ -23,6 +23,17 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
 )
 
+COLOURS = """task: colours
+dataset_path: json
+dataset_kwargs: {data_files: {test: items.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{q}}"
+doc_to_target: right
+doc_to_choice: c
+metric_list: [{metric: acc}]
+metadata: {version: 1.0}
+"""
 SECTIONS = [
     "## Perplexity Comparison",
     "## Benchmark Results",
@@ -335,3 +346,30 @@ def test_the_folder_of_a_train_run_is_understood(world: World, prepared: Path, b
         output_dir=world.output_dir,
     )
     assert resolve(request, world.settings).finetuned_path == base_folder.parent / "trained" / "adapter"
+
+
+def test_benchmarks_are_compared_item_by_item_and_count_as_capabilities(
+    world: World, prepared: Path, base_folder: Path, adapter_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", world.settings.cache_dir / "datasets")
+    tasks = world.settings.roots[0] / "tasks"
+    tasks.mkdir()
+    (tasks / "colours.yaml").write_text(COLOURS)
+    write_rows(tasks / "items.jsonl", [{"q": f"Item {n}?", "c": ["red", "blue"], "right": n % 2} for n in range(14)])
+    result = world.run(
+        model_name=str(base_folder),
+        finetuned_path=adapter_folder,
+        data_path=prepared,
+        metrics=("perplexity",),
+        samples=0,
+        benchmarks=("colours",),
+        benchmarks_dir=tasks,
+    )
+    (row,) = result.benchmarks
+    assert (row.name, row.metric, row.n) == ("colours", "acc", 14)
+    assert row.delta == pytest.approx((row.finetuned or 0) - (row.base or 0))
+    assert row.p_value is not None
+    assert row.ci95 is not None
+    assert result.regression[-1].capability == "colours"
+    assert result.regression[-1].status in ("ok", "warn")
+    assert "| colours, acc |" in report(result).markdown
