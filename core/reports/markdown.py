@@ -1,10 +1,13 @@
 """Markdown building blocks: tables, numbers that may be unknown, and a shortened form for a client."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from ..checks import Check
 
 UNKNOWN = "n/a"
+FENCED = re.compile(r"^(?P<ticks>`{3,})text\n(?P<text>.*?)\n(?P=ticks)$", re.DOTALL | re.MULTILINE)
+MAX_FENCED = 200  # characters of a quoted text in a shortened report
 STATUS_WORDS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 
 
@@ -45,7 +48,8 @@ def check_table(checks: Iterable[Check]) -> str:
 
 
 def shorten(markdown: str, limit: int, whole: str) -> str:
-    """The report in about `limit` characters: long tables lose their middle first, then sections from the end go.
+    """The report in about `limit` characters: tables lose their middle first, then quoted texts their end, then
+    sections that do not fit go.
 
     Args:
         markdown: The report.
@@ -55,6 +59,8 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
     if len(markdown) <= limit:
         return markdown
     shorter = _without_table_middles(markdown, whole)
+    if len(shorter) > limit:
+        shorter = FENCED.sub(_short_fence, shorter)
     if len(shorter) <= limit:
         return shorter
     sections = shorter.split("\n## ")
@@ -65,6 +71,11 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
         else:
             kept += "\n## " + section
     return kept.rstrip()[:limit] + f"\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
+
+
+def _short_fence(block: re.Match[str]) -> str:
+    text = block["text"]
+    return block[0] if len(text) <= MAX_FENCED else f"{block['ticks']}text\n{text[:MAX_FENCED]}…\n{block['ticks']}"
 
 
 def _without_table_middles(markdown: str, whole: str, keep: int = 5) -> str:

@@ -16,6 +16,7 @@ from .sample import HYPERPARAMETERS, write_sample
 
 MODEL = "smollm2-135m-instruct"
 GGUF = ["q8_0", "q4_k_m"]
+SHORTEST_ROW = 20  # tokens of message and record together; a good row has three times as many
 
 
 class StepFailed(Exception):
@@ -57,7 +58,16 @@ def steps(output: Path) -> tuple[tuple[str, dict[str, Any]], ...]:
     again = {"overwrite": True, "rerun": True}
     data, model, adapter = output / "data", output / "model", output / "model" / "adapter"
     return (
-        ("prepare", again | {"data_path": str(output / "raw.jsonl"), "model_name": MODEL, "output_dir": str(data)}),
+        (
+            "prepare",
+            again
+            | {
+                "data_path": str(output / "raw.jsonl"),
+                "model_name": MODEL,
+                "min_length": SHORTEST_ROW,
+                "output_dir": str(data),
+            },
+        ),
         (
             "train",
             again
