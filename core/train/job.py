@@ -3,7 +3,6 @@
 import os
 import resource
 import sys
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +44,7 @@ from .recipe import Recipe, settle
 from .request import TrainRequest
 from .result import Resources, TrainResult
 from .rows import Rows, tokenise
-from .trainer import FineTuner
+from .trainer import FineTuner, Spent
 
 MEASURE_UP_TO = 1_000_000_000  # parameters; larger models take too long to load for an estimate
 OUT_OF_MEMORY = "Reduce batch_size (and raise gradient_accumulation), reduce max_seq_length, or use technique qlora."
@@ -195,17 +194,16 @@ def _train(job: Job) -> TrainResult:
     before = probe(trainer.model, place)
     job.run.raise_if_stopped()
     job.run.stage("training")
-    began = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    seconds = time.monotonic() - began
+    spent = trainer.spent()
     job.run.stage("saving")
     checks = [*job.rows.checks, memory, _changed_check(trainer.model, before, probe(trainer.model, place))]
     if last is not None:
         checks.append(Check(name="Resumed", status="pass", details=f"Training went on from {last.name}."))
-    return _saved(job, trainer, tuple(checks), seconds)
+    return _saved(job, trainer, tuple(checks), spent)
 
 
-def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], seconds: float) -> TrainResult:
+def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], spent: Spent) -> TrainResult:
     metrics = course(trainer.state.log_history)
     full = job.request.technique == "full"
     folder = job.run.output_dir / ("model" if full else "adapter")
@@ -213,7 +211,7 @@ def _saved(job: Job, trainer: FineTuner, checks: tuple[Check, ...], seconds: flo
     best = trainer.state.best_global_step if job.rows.valid else None
     return job.result(
         metrics=metrics,
-        resources=_resources(job, trainer, seconds),
+        resources=_resources(job, spent),
         checkpoints=checkpoints.listed(job.checkpoints_dir, metrics, best),
         adapter_path=None if full else str(folder),
         model_path=str(folder) if full else None,
@@ -305,19 +303,19 @@ def _changed_check(model: Any, before: torch.Tensor, after: torch.Tensor) -> Che
     )
 
 
-def _resources(job: Job, trainer: FineTuner, seconds: float) -> Resources:
+def _resources(job: Job, spent: Spent) -> Resources:
     on_gpu = job.machine.device == "cuda"
     total = job.machine.gpu_memory_total_bytes
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
-    busy = seconds - trainer.evaluation_s
-    speed = trainer.tokens_seen / busy if trainer.tokens_seen and busy > 0 else None
+    busy = spent.seconds - spent.evaluation_s
+    speed = spent.tokens / busy if spent.tokens and busy > 0 else None
     share = job.rows.trained_tokens / job.rows.total_tokens
     return Resources(
         device=f"{job.machine.device_name}, {job.recipe.numbers.dtype}",
         gpu_memory_used_gb=round(torch.cuda.max_memory_reserved() / 1e9, 2) if on_gpu else None,
         gpu_memory_total_gb=round(total / 1e9, 2) if total else None,
         host_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2),
-        training_time_s=round(seconds, 1),
+        training_time_s=round(spent.seconds, 1),
         tokens_per_second=round(speed, 1) if speed else None,
         trained_tokens_per_second=round(speed * share, 1) if speed else None,
         trained_tokens=job.rows.trained_tokens,

@@ -99,7 +99,7 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "an unknown time"
     if seconds < 120:
-        return f"{seconds:.0f} seconds"
+        return f"{max(1, round(seconds))} second{'s' if seconds >= 1.5 else ''}"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
@@ -157,10 +157,8 @@ def _resources(result: TrainResult) -> str:
         ("GPU Memory", gpu or "n/a (no GPU)"),
         ("Host Memory", f"{number(used.host_memory_gb, 1)} GB"),
         ("Training Time", _duration(used.training_time_s)),
-        (
-            "Tokens/Second",
-            f"{number(used.tokens_per_second)}, of which {number(used.trained_tokens_per_second)} trained",
-        ),
+        ("Tokens/Second", number(used.tokens_per_second)),
+        ("Trained Tokens/Second", number(used.trained_tokens_per_second)),
         ("Tokens an Epoch", f"{used.total_tokens:,}, of which {used.trained_tokens:,} trained"),
     )
     return "## Resource Usage\n\n" + table(("Metric", "Value"), rows)

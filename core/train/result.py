@@ -59,9 +59,9 @@ class Resources(Model):
     host_memory_gb: float | None = None
     """Peak of the worker process."""
     training_time_s: float
-    """All attempts of this run, evaluations included."""
+    """All attempts together, evaluations included."""
     tokens_per_second: float | None = None
-    """Tokens of the rows, padding and evaluations not counted, in this attempt."""
+    """Tokens of the rows, padding and evaluations not counted, all attempts together."""
     trained_tokens_per_second: float | None = None
     """Those of them that have a loss."""
     trained_tokens: int

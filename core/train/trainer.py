@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ NON_FINITE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a training has used, all attempts together."""
+
+    seconds: float = 0.0
+    evaluation_s: float = 0.0
+    tokens: int = 0
+    """Padding not counted."""
+
+
 class FineTuner(SFTTrainer):
     """Supervised fine-tuning on tokenised rows.
 
@@ -36,6 +47,8 @@ class FineTuner(SFTTrainer):
         self.rows_of_step: list[int] = []
         self.tokens_seen = 0
         self.evaluation_s = 0.0
+        self.began = time.monotonic()
+        self.spent_before: Spent | None = None
         super().__init__(**options)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole optimizer step
         for parameter in self.model.parameters():
@@ -47,6 +60,29 @@ class FineTuner(SFTTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Checkpoints need no page about themselves."""
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; the clock starts here."""
+        self.began = time.monotonic()
+        return super().train(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Keep a line, and in it what was spent, which a resumed training finds in its checkpoint."""
+        super().log(logs | asdict(self.spent()), start_time)
+
+    def spent(self) -> Spent:
+        """Time and tokens up to now, those of earlier attempts included."""
+        if self.spent_before is None:
+            last = self.state.log_history[-1] if self.state.log_history else {}
+            self.spent_before = Spent(
+                last.get("seconds", 0.0), last.get("evaluation_s", 0.0), int(last.get("tokens", 0))
+            )
+        before = self.spent_before
+        return Spent(
+            seconds=before.seconds + time.monotonic() - self.began,
+            evaluation_s=before.evaluation_s + self.evaluation_s,
+            tokens=before.tokens + self.tokens_seen,
+        )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
         lengths = [len(ids) for ids in self.train_dataset["input_ids"]]  # pyright: ignore[reportOptionalSubscript]

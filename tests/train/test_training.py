@@ -135,6 +135,17 @@ def test_a_half_written_checkpoint_is_passed_over(bench: Bench):
     assert any("checkpoint-7" in check.details for check in result.checks if check.name == "Resumed")
 
 
+def test_a_run_cut_off_after_its_last_step_only_saves_and_counts_the_time_of_both_attempts(bench: Bench):
+    request = bench.request()
+    first = run(request, bench.active())
+    second = run(request, bench.active(resume=True))
+    assert second.metrics == first.metrics
+    assert first.resources is not None
+    assert second.resources is not None
+    assert second.resources.training_time_s >= first.resources.training_time_s
+    assert second.resources.tokens_per_second
+
+
 def test_stopping_before_the_first_step_saves_nothing(bench: Bench):
     active = bench.active()
     active.request_stop()
