@@ -6,6 +6,7 @@ Leaves everything in one folder: the messy sample, what each step made of it, an
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ class StepFailed(Exception):
     """A step of the demo did not succeed; the message is what the server said."""
 
 
-async def walk(output: Path) -> int:
+async def walk(output: Path, rows: int = 400, hyperparameters: Mapping[str, float] = HYPERPARAMETERS) -> int:
     """Go the whole way in `output`; returns 0 when every step succeeded.
 
     A folder of an earlier demo is used again: its steps are done anew and replace their own files.
     """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    truth = write_sample(output / "raw.jsonl")
+    truth = write_sample(output / "raw.jsonl", rows=rows)
     say(f"A messy sample of {truth.lines} rows, {truth.usable} of them worth keeping: {output / 'raw.jsonl'}")
     serve = ["-P", "-m", "faion_finetuner.server.cli", "serve", "--root", str(output)]
     server = StdioServerParameters(command=sys.executable, args=serve, cwd=str(output))
@@ -38,7 +39,7 @@ async def walk(output: Path) -> int:
     seconds: dict[str, float] = {}
     try:
         async with Client(server) as client:
-            for tool, arguments in steps(output):
+            for tool, arguments in steps(output, hyperparameters):
                 began = time.monotonic()
                 results[tool] = await carry_out(client, tool, arguments)
                 seconds[tool] = round(time.monotonic() - began, 1)
@@ -53,7 +54,7 @@ async def walk(output: Path) -> int:
     return 0
 
 
-def steps(output: Path) -> tuple[tuple[str, dict[str, Any]], ...]:
+def steps(output: Path, hyperparameters: Mapping[str, float]) -> tuple[tuple[str, dict[str, Any]], ...]:
     """The calls, in order; each writes into a folder of its own."""
     again = {"overwrite": True, "rerun": True}
     data, model, adapter = output / "data", output / "model", output / "model" / "adapter"
@@ -75,7 +76,7 @@ def steps(output: Path) -> tuple[tuple[str, dict[str, Any]], ...]:
                 "data_path": str(data),
                 "model_name": MODEL,
                 "output_dir": str(model),
-                "hyperparameters": HYPERPARAMETERS,
+                "hyperparameters": dict(hyperparameters),
             },
         ),
         (
