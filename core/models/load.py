@@ -32,6 +32,9 @@ def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settin
     transformers = extras.require("transformers", "Loading a model")
     from safetensors import SafetensorError
 
+    # As the loss nears zero, gradients and Adam's averages become denormal numbers, on which a processor is many
+    # times slower. Set before the first parallel region: its threads take the mode over from this one.
+    torch.set_flush_denormal(True)
     machine = look()
     chosen = getattr(torch, dtype or machine.dtype)
     options: dict[str, Any] = {"quantization_config": _nf4(chosen)} if nf4 else {}
