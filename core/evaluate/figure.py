@@ -5,7 +5,7 @@ from typing import Any
 
 from ..extras import require
 from .result import EvaluateResult
-from .wording import is_share
+from .wording import is_share, label
 
 BASE, TUNED, BETTER, WORSE, OPEN = "#8a94a6", "#5b4bb7", "#2f855a", "#c05621", "#718096"
 
@@ -37,7 +37,7 @@ def _differences(axes: Any, result: EvaluateResult) -> None:
         colour = {"improved": BETTER, "regressed": WORSE}.get(row.verdict or "", OPEN)
         axes.plot([row.ci95.low * scale, row.ci95.high * scale], [height, height], color=colour, linewidth=2)
         axes.plot([row.delta * scale], [height], "o", color=colour)
-    names = [row.metric if row.name == "held-out rows" else f"{row.name}, {row.metric}" for row in reversed(rows)]
+    names = [label(row) if row.name == "held-out rows" else f"{row.name}, {row.metric}" for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(-0.5, max(len(rows), 1) - 0.5)
     axes.axvline(0, color="#444444", linewidth=1, linestyle=":")

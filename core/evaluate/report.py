@@ -76,7 +76,8 @@ def _main_numbers(result: EvaluateResult) -> str:
     if result.scores:
         both = " for both" if result.finetuned_path else ""
         row = min(result.scores, key=lambda row: 1.0 if row.p_value is None else row.p_value)
-        told.append(wording.change(row) if row.delta else f"{row.metric}: {wording.value(row, row.base)}{both}.")
+        same = f"{wording.label(row)}: {wording.value(row, row.base)}{both}."
+        told.append(wording.change(row) if row.delta else same)
     if (found := result.perplexity) is not None and found.base is not None:
         tuned = f", fine-tuned {found.finetuned:,.2f}" if found.finetuned is not None else ""
         told.append(f"Perplexity of held-out answers: base {found.base:,.2f}{tuned}.")
@@ -149,7 +150,7 @@ def _benchmarks(result: EvaluateResult) -> str:
 def _scores(result: EvaluateResult) -> str:
     if not result.scores:
         return "No text score was asked for."
-    rows = ((row.name, row.metric, *_cells(row)) for row in result.scores)
+    rows = ((row.name, wording.label(row), *_cells(row)) for row in result.scores)
     return (
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"
         + table(("Task", "Metric", *SCORE_HEADER), rows)

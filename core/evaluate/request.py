@@ -34,22 +34,19 @@ class EvaluateRequest(RunRequest):
     """Metrics to compute. Default: chosen by the data."""
 
     benchmarks: tuple[str, ...] = ()
-    """lm-eval task names, e.g. mmlu, hellaswag. Their data comes from the hub or its cache, or from benchmarks_dir."""
+    """lm-eval task names, e.g. mmlu, hellaswag; data from the hub, its cache or benchmarks_dir."""
 
     benchmarks_dir: Path | None = None
     """Folder of local lm-eval task files (YAML) and their data; use only files you trust."""
 
     limit: int | None = Field(default=None, ge=1)
-    """At most this many held-out rows, drawn at random by seed, and items per benchmark. Default: all."""
+    """At most so many held-out rows, drawn by seed, and items per benchmark. Default: all."""
 
     samples: int = Field(default=5, ge=0, le=50)
-    """Examples shown with both answers, 0 to 50."""
+    """Examples shown with both answers."""
 
     regression_margin: float = Field(default=0.1, ge=0, le=1)
-    """How much a capability's share of right answers may fall before it warns, 0 to 1."""
-
-    judge: Literal["none", "assistant", "human", "endpoint"] = "none"
-    """Who compares answers besides the metrics. Only none so far."""
+    """How far a capability's share of right answers may fall before it warns."""
 
 
 def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
@@ -74,7 +71,6 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
         "benchmarks_dir": attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
         "output_dir": attempt(lambda: paths.confine(request.output_dir, settings)),
     }
-    attempt(lambda: _judge(request))
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -142,14 +138,6 @@ def _benchmarks_dir(path: Path | None, settings: Settings) -> Path | None:
             f"Write it without !function. {TRUST_LINE}",
         )
     return folder
-
-
-def _judge(request: EvaluateRequest) -> None:
-    if request.judge != "none":
-        raise InputError(
-            f"judge: {request.judge} is not available yet.",
-            "Leave judge out; all answers of both models are in samples.jsonl for you to compare.",
-        )
 
 
 def inputs(request: EvaluateRequest) -> tuple[Path, ...]:

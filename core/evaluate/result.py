@@ -46,6 +46,7 @@ class ScoreRow(Model):
     name: str
     """Data or benchmark."""
     metric: str
+    """As `metrics` names it, or as lm-eval does."""
     base: float | None
     finetuned: float | None = None
     delta: float | None = None

@@ -83,7 +83,7 @@ def _score_rows(
         score = SCORES[name]
         rows = score.rows([answer.text for answer in base.answers], references)
         others = score.rows([answer.text for answer in finetuned.answers], references) if finetuned else None
-        found.append((score.label, True, compare(score.statistic, rows, others, request.seed)))
+        found.append((name, True, compare(score.statistic, rows, others, request.seed)))
     return _judged("held-out rows", found)
 
 

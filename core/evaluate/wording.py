@@ -1,8 +1,14 @@
 """Scores and differences as people read them."""
 
 from .result import Interval, ScoreRow
+from .scores import SCORES
 
-BIG_SCALE = ("BLEU", "chrF")
+BIG_SCALE = ("bleu", "chrf")
+
+
+def label(row: ScoreRow) -> str:
+    """The metric's name as people write it; that of a benchmark as lm-eval has it."""
+    return next((score.label for name, score in SCORES.items() if name == row.metric), row.metric)
 
 
 def is_share(row: ScoreRow) -> bool:
@@ -36,7 +42,7 @@ def between(found: Interval, factor: float = 1) -> str:
 def change(row: ScoreRow) -> str:
     """One score's change as a sentence with its evidence."""
     verb = "rose" if (row.delta or 0) > 0 else "fell"
-    text = f"{row.metric} {verb} from {value(row, row.base)} to {value(row, row.finetuned)}"
+    text = f"{label(row)} {verb} from {value(row, row.base)} to {value(row, row.finetuned)}"
     if row.ci95 is None:
         return f"{text} ({row.n} items)."
     return f"{text} (95% interval of the difference {interval(row)}, {row.n} items)."

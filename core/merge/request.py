@@ -13,11 +13,10 @@ from ..models.source import resolve_model
 from ..runs.request import RunRequest
 from ..settings import Settings
 
-Strategy = Literal["lora", "linear", "ties", "dare_ties"]
+Strategy = Literal["lora", "linear"]
 Quantization = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
 DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
 
-SUPPORTED_STRATEGIES = ("lora", "linear")
 UNMERGEABLE = frozenset(("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"))
 MERGED = "merged"
 MODELFILE = "Modelfile"
@@ -33,10 +32,10 @@ class MergeRequest(RunRequest):
     """Adapter folder, or the output_dir of the train run that made it; several with strategy linear."""
 
     strategy: Strategy = "lora"
-    """lora: one adapter. linear: the weighted sum of several adapters' changes. ties and dare_ties: not yet."""
+    """lora: one adapter. linear: the weighted sum of several adapters' changes."""
 
     weights: tuple[float, ...] | None = None
-    """One factor for each adapter, with strategy linear; default equal shares that sum to 1."""
+    """Factors of the adapters, with strategy linear; default equal shares that sum to 1."""
 
     dtype: DtypeName = "auto"
     """Number format of the merged weights; auto: that of the base."""
@@ -48,7 +47,7 @@ class MergeRequest(RunRequest):
     """Write an Ollama Modelfile for the smallest GGUF."""
 
     verify: bool = True
-    """Reload what was written and compare it with base + adapter; false leaves it unproven and says so."""
+    """Reload what was written and compare it with base + adapter."""
 
     max_shard_gb: float = Field(default=5, gt=0, le=100)
     """Largest weight file in GB; also the peak memory of the merge."""
@@ -143,8 +142,6 @@ def _contradictions(request: MergeRequest) -> list[FinetunerError]:
     def problem(what: str, next_step: str) -> None:
         problems.append(InputError(what, next_step))
 
-    if request.strategy not in SUPPORTED_STRATEGIES:
-        problem(f"strategy '{request.strategy}' is not supported yet.", "Use lora (one adapter) or linear (several).")
     if adapters > 1 and request.strategy == "lora":
         problem(f"strategy lora takes one adapter, not {adapters}.", "Use strategy linear to add several up.")
     if request.weights is not None and request.strategy == "lora":

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from ..checks import Check
 
 UNKNOWN = "n/a"
 FENCED = re.compile(r"^(?P<ticks>`{3,})text\n(?P<text>.*?)\n(?P=ticks)$", re.DOTALL | re.MULTILINE)
-MAX_FENCED = 200  # characters of a quoted text in a shortened report
+FENCED_SIZES = (200, 100)  # characters that stay of a quoted text, the second only when the first is not enough
 STATUS_WORDS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
 
 
@@ -59,8 +60,10 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
     if len(markdown) <= limit:
         return markdown
     shorter = _without_table_middles(markdown, whole)
-    if len(shorter) > limit:
-        shorter = FENCED.sub(_short_fence, shorter)
+    for size in FENCED_SIZES:
+        if len(shorter) <= limit:
+            return shorter
+        shorter = FENCED.sub(partial(_short_fence, size), shorter)
     if len(shorter) <= limit:
         return shorter
     sections = shorter.split("\n## ")
@@ -73,9 +76,9 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
     return kept.rstrip()[:limit] + f"\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
 
 
-def _short_fence(block: re.Match[str]) -> str:
+def _short_fence(size: int, block: re.Match[str]) -> str:
     text = block["text"]
-    return block[0] if len(text) <= MAX_FENCED else f"{block['ticks']}text\n{text[:MAX_FENCED]}…\n{block['ticks']}"
+    return block[0] if len(text) <= size else f"{block['ticks']}text\n{text[:size]}…\n{block['ticks']}"
 
 
 def _without_table_middles(markdown: str, whole: str, keep: int = 5) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field
-
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
 from ..models.source import resolve_model
@@ -22,34 +20,28 @@ class TrainRequest(RunRequest):
     """Fine-tune a model on prepared data."""
 
     data_path: Path
-    """prepare's output_dir (train.jsonl and valid.jsonl), or one JSONL file, which has no validation rows."""
+    """prepare's output_dir, or one JSONL file, which has no validation rows."""
 
     model_name: str
     """Base model: folder, hub id, or built-in name such as smollm2-135m-instruct."""
 
     technique: Technique = "lora"
-    """lora: small adapter on a 16-bit base. qlora: the same on a 4-bit base, for little memory. full: all weights."""
+    """lora: an adapter on a 16-bit base. qlora: on a 4-bit base, for little memory. full: all weights."""
 
-    method: Literal["sft", "dpo", "orpo", "kto"] = "sft"
-    """What is learned from. Only sft (the answers of the rows) so far."""
+    method: Literal["sft"] = "sft"
+    """sft: learn the answers of the rows."""
 
     hyperparameters: Hyperparameters = Hyperparameters()
-    """Numbers of the training; what is left out takes the technique's default."""
+    """What is left out takes the technique's default."""
 
-    backend: Literal["trl", "unsloth", "llamafactory", "axolotl"] = "trl"
-    """The engine. Only trl so far."""
+    backend: Literal["trl"] = "trl"
+    """The training engine."""
 
     resume: bool = False
     """Go on from the last checkpoint in output_dir, made with the same data, model and numbers."""
 
-    num_processes: int = Field(default=1, ge=1)
-    """Training processes. Only 1 so far."""
-
-    cluster: str | None = None
-    """Address of a cluster. Not available so far."""
-
-    log_to: Literal["tensorboard", "wandb", "trackio"] | None = None
-    """Also log there. Only tensorboard, when installed; files go to output_dir/tensorboard."""
+    log_to: Literal["tensorboard"] | None = None
+    """Also write TensorBoard files, into output_dir/tensorboard."""
 
 
 def resolve(request: TrainRequest, settings: Settings) -> TrainRequest:
@@ -109,11 +101,6 @@ def _output_dir(request: TrainRequest, settings: Settings) -> Path:
 def _unsupported(request: TrainRequest) -> list[FinetunerError]:
     """What is asked for and cannot be done, each with what can."""
     refused = [
-        (request.method != "sft", f"method: {request.method} is not available yet.", "Use method: sft."),
-        (request.backend != "trl", f"backend: {request.backend} is not available yet.", "Use backend: trl."),
-        (request.num_processes > 1, "Training in several processes is not available yet.", "Leave num_processes out."),
-        (request.cluster is not None, "Training on a cluster is not available yet.", "Leave cluster out."),
-        (request.log_to in ("wandb", "trackio"), f"log_to: {request.log_to} is not available yet.", METRICS_FILE),
         (
             request.log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None,
             "log_to: tensorboard needs the package 'tensorboard', which is not installed.",

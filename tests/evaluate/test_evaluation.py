@@ -86,7 +86,7 @@ def test_base_and_adapter_are_measured_on_the_same_rows(
     assert result.perplexity.base != result.perplexity.finetuned
     assert result.perplexity.ci95 is not None
     assert result.perplexity.ci95.low <= (result.perplexity.change_percent or 0) <= result.perplexity.ci95.high
-    assert [row.metric for row in result.scores] == ["Exact match", "Valid JSON", "JSON fields F1"]
+    assert [row.metric for row in result.scores] == ["exact_match", "json_valid", "json_fields"]
     assert {row.n for row in result.scores} == {24}
     assert len(result.samples) == 2
     assert statuses(result) == {
@@ -197,7 +197,7 @@ def test_only_the_named_metrics_are_computed(world: World, prepared: Path, base_
     )
     assert result.perplexity is None
     assert result.loss is not None
-    assert [row.metric for row in result.scores] == ["Exact match"]
+    assert [row.metric for row in result.scores] == ["exact_match"]
     (unfit,) = (check for check in result.checks if check.name == "metrics")
     assert "accuracy" in unfit.details
 
@@ -312,7 +312,6 @@ def test_broken_weights_are_told_and_the_base_still_counts(world: World, prepare
         ({"data_path": "empty"}, "valid.jsonl"),
         ({"model_name": "smollm2-135m-instrukt"}, "no model"),
         ({"benchmarks_dir": "empty"}, "yaml"),
-        ({"judge": "human"}, "judge"),
         ({"output_dir": "/elsewhere"}, "outside"),
     ],
 )
@@ -330,7 +329,7 @@ def test_what_cannot_be_is_refused_with_a_next_step(
 
 def test_all_problems_of_a_request_are_named_at_once(world: World, prepared: Path):
     request = EvaluateRequest(
-        model_name="no such model", data_path=Path("missing.jsonl"), output_dir=Path("out"), judge="endpoint"
+        model_name="no such model", data_path=Path("missing.jsonl"), output_dir=Path("/elsewhere")
     )
     with pytest.raises(InputError) as refused:
         resolve(request, world.settings)

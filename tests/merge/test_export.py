@@ -183,13 +183,12 @@ def test_missing_engine_names_what_to_install(monkeypatch):
     [
         ({}, "Nothing to do"),
         ({"adapter_path": ("adapter", "adapter")}, "takes one adapter"),
-        ({"adapter_path": "adapter", "strategy": "ties"}, "not supported yet"),
         ({"adapter_path": "adapter", "weights": (1.0, 2.0), "strategy": "linear"}, "2 weights for 1 adapters"),
         ({"adapter_path": "base"}, "whole model"),
         ({"adapter_path": "missing"}, "does not exist"),
         ({"adapter_path": "prompt"}, "cannot be merged"),
     ],
-    ids=["nothing", "two_for_lora", "strategy", "weights", "whole_model", "missing", "prompt_tuning"],
+    ids=["nothing", "two_for_lora", "weights", "whole_model", "missing", "prompt_tuning"],
 )
 def test_contradictions_are_refused_before_a_run(settings, base, arguments, words):
     for name, kind in (("adapter", "LORA"), ("prompt", "PREFIX_TUNING")):

@@ -1,7 +1,5 @@
 """What may be asked for, what is refused before anything starts, and the defaults."""
 
-from typing import Any
-
 import pytest
 from faion_finetuner.core.errors import InputError, PathError
 from faion_finetuner.core.train.hyperparameters import Hyperparameters, with_defaults
@@ -30,22 +28,6 @@ def test_unknown_hyperparameters_are_refused():
         Hyperparameters.model_validate({"learning_rat": 1e-4})
 
 
-@pytest.mark.parametrize(
-    ("given", "problem"),
-    [
-        ({"method": "dpo"}, "method: dpo is not available yet"),
-        ({"backend": "unsloth"}, "backend: unsloth is not available yet"),
-        ({"num_processes": 2}, "several processes"),
-        ({"cluster": "auto"}, "cluster"),
-        ({"log_to": "wandb"}, "log_to: wandb"),
-    ],
-)
-def test_what_is_not_there_yet_is_refused_with_what_is(bench: Bench, given: dict[str, Any], problem: str):
-    with pytest.raises(InputError, match=problem) as caught:
-        bench.request(**given)
-    assert caught.value.next_step
-
-
 def test_adapter_numbers_make_no_sense_for_full_fine_tuning(bench: Bench):
     with pytest.raises(InputError, match="rank, dropout mean nothing"):
         bench.request(technique="full", hyperparameters={"rank": 8, "dropout": 0.1})
@@ -53,7 +35,7 @@ def test_adapter_numbers_make_no_sense_for_full_fine_tuning(bench: Bench):
 
 def test_all_problems_are_named_at_once(bench: Bench):
     with pytest.raises(InputError) as caught:
-        bench.request(data_path="dat", model_name="smolm2-135m-instruct", method="kto")
+        bench.request(data_path="dat", model_name="smolm2-135m-instruct", resume=True)
     assert caught.value.problem.count("\n- ") == 2
     assert "data" in caught.value.next_step
     assert "smollm2-135m-instruct" in caught.value.next_step
