@@ -38,7 +38,8 @@ the run_id until it has ended. Work goes on without you and survives a restart o
 - Start with a dry_run of train on an unknown machine: it tells memory, time and disk before anything is spent.
 - Use one output_dir for each step, e.g. work/data, work/model, work/evaluation, work/export. Nothing is overwritten \
 unless overwrite is true. The same request twice is one run.
-- Read `checks`: pass, warn, fail, each with its evidence. Tell the user about every warn and fail before the next step.
+- Read `checks`, a list of {name, status: pass|warn|fail, details, count, next_step}. Tell the user about every warn \
+and fail before the next step.
 - Follow next_steps: their arguments can be passed as they are.
 - Always evaluate on held-out rows (valid.jsonl) against the base model before you merge, and quote the interval, not \
 only the number.

@@ -6,15 +6,13 @@ from ..core.evaluate.result import EvaluateResult
 from .modes import mode_tool
 from .spec import Hints, NextStep
 
-DESCRIPTION = """Measure a base model and its fine-tuned version on the same held-out rows, and say whether the \
-difference is more than chance.
+DESCRIPTION = """\
+Measure a base model and its fine-tuned version on the same held-out rows, and say whether the difference is more than \
+chance: perplexity, task scores that fit the answers, benchmarks, samples, and whether other abilities were lost. Use \
+it after `train`, on rows that were not trained on.
 
-Gives perplexity, the text scores that fit the answers (labels, JSON, numbers, free text), sample answers of both, a \
-check for lost capabilities, and a verdict, with 95% intervals. Use it after `train`, before `merge`. Without \
-finetuned_path it measures the base alone. dry_run estimates the time.
-
-Example: {"model_name": "smollm2-135m-instruct", "finetuned_path": "runs/train/adapter", "data_path": "runs/data", \
-"output_dir": "runs/evaluation"}"""
+Example: {"model_name": "smollm2-135m-instruct", "finetuned_path": "work/model", "data_path": "work/data", \
+"output_dir": "work/evaluation"}"""
 
 
 def next_steps(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
@@ -42,5 +40,5 @@ TOOL = mode_tool(
     title="Evaluate a fine-tuned model",
     description=DESCRIPTION,
     next_steps=next_steps,
-    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
+    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=False),
 )

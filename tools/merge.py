@@ -7,14 +7,12 @@ from .modes import mode_tool
 from .spec import Hints, NextStep
 
 DESCRIPTION = """\
-Leaves a model that serves on its own: the adapter merged into its base, reloaded and proven to predict what base + \
-adapter predict, with model card, GGUF files (each loaded and asked), an Ollama Modelfile and the commands to serve it.
+Leave a model that serves on its own: the adapter merged into its base and proven to predict the same, with GGUF \
+files (each loaded and asked), an Ollama Modelfile and the commands to serve it. Use it once `evaluate` says that the \
+adapter helped.
 
-Use it when evaluate says that the adapter helped. A merge that fails its proof is removed and reported. Without \
-adapter_path a whole model is exported to GGUF. dry_run tells disk and memory first.
-
-Example: {"model_name": "smollm2-135m-instruct", "adapter_path": "out/adapter", "output_dir": "out/merge", \
-"gguf": ["q8_0", "q4_k_m"]}"""
+Example: {"model_name": "smollm2-135m-instruct", "adapter_path": "work/model", "output_dir": "work/export", \
+"gguf": ["q8_0"]}"""
 
 
 def next_steps(request: MergeRequest, result: MergeResult) -> tuple[NextStep, ...]:

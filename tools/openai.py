@@ -7,13 +7,11 @@ from .modes import mode_tool
 from .spec import Hints, NextStep
 
 DESCRIPTION = """\
-Finds out whether a hosted fine-tuning job would be accepted, and what it would cost, before anything is uploaded.
+Find out whether a hosted fine-tuning job would be accepted, and what it would cost, before anything is uploaded. \
+`check` names the lines that break the service's rules; `estimate` adds tokens, epochs and price. Both run offline, \
+without a key. It does not start jobs yet.
 
-Use it when OpenAI, or a service with the same API, is to do the training. `check` holds a JSONL file against the \
-service's rules and names offending lines; `estimate` adds tokens, epochs and price. Both run offline, without a key. \
-It does not start jobs yet. OpenAI is closing its own fine-tuning; `train` works without it.
-
-Example: {"action": "estimate", "data_path": "data", "model": "gpt-4.1-mini-2025-04-14"}"""
+Example: {"action": "estimate", "data_path": "work/data", "model": "gpt-4.1-mini-2025-04-14"}"""
 
 REPAIRED_BY_PREPARE = {"Valid JSON", "Messages", "Roles", "Content", "Last Message"}
 

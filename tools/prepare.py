@@ -6,13 +6,12 @@ from ..core.prepare.result import PrepareResult
 from .modes import mode_tool
 from .spec import Hints, NextStep
 
-DESCRIPTION = """Turn raw data into train.jsonl and valid.jsonl for fine-tuning, with a Dataset Validation Report.
+DESCRIPTION = """\
+Turn raw data into train.jsonl and valid.jsonl for fine-tuning: cleaned, without duplicates or personal data, in one \
+format, checked against the model, split without leaks. Every dropped or changed row stands in ledger.jsonl. Use it \
+first, with the model_name that will be trained.
 
-Reads JSON, JSONL, CSV, text, Parquet; recognises Alpaca, ShareGPT, OpenAI, completion and question/answer records;
-drops empty and duplicate rows, repairs encoding, redacts personal data, converts, checks, and splits without leaks.
-Every dropped or changed row stands in ledger.jsonl. Use it before `train`, or with dry_run to look at a data set.
-
-Example: {"data_path": "tickets.csv", "output_dir": "prepared", "model_name": "smollm2-135m-instruct"}"""
+Example: {"data_path": "tickets.csv", "output_dir": "work/data", "model_name": "smollm2-135m-instruct"}"""
 
 MODEL = "<model_name>"
 

@@ -2,8 +2,8 @@
 
 Some clients refuse `anyOf` in inputs or references anywhere, and every token of a schema is paid for in every
 conversation. So titles go; an input is flat, closed and without references, and an optional argument is simply not
-required; an output names the fields of the result and of what they hold, with their types, and describes the result's
-own: what lies deeper speaks through its name, and its models' docstrings say the rest.
+required; an output names the fields of the reply, of the result and of what that holds, with their types, and
+describes those of the result: the others speak through their names, and their models' docstrings say the rest.
 """
 
 import json
@@ -27,6 +27,7 @@ NOISE_IN_OUTPUT = frozenset(
         "prefixItems",
     ]
 )
+TOLD_IN_INSTRUCTIONS = ("Check",)  # the same in five outputs; the server's instructions give its fields
 SHAPED_LEVELS = 2  # of a result: its fields, and the fields of the objects that they hold
 
 
@@ -44,14 +45,16 @@ def output_schema(model: type[Model]) -> dict[str, Any]:
     """The object schema of a tool's structured content; a shape that stands in it more than once is defined once."""
     schema = model.model_json_schema(mode="serialization")
     definitions = schema.pop("$defs", {})
+    definitions |= {name: {"type": "object"} for name in TOLD_IN_INSTRUCTIONS if name in definitions}
     text = json.dumps([schema, definitions])
     shared = {name for name in definitions if text.count(f'"#/$defs/{name}"') > 1 and "properties" in definitions[name]}
-    plain = _plain_output(_inlined(schema, definitions, shared), levels=1, described=True)
+    plain = _plain_output(_inlined(schema, definitions, shared), levels=1, described=False)
     result = _inlined(schema["properties"]["result"], definitions, shared)
     plain["properties"]["result"] = _plain_output(result, levels=SHAPED_LEVELS, described=True)
     bodies = {name: _inlined(definitions[name], definitions, shared) for name in sorted(shared)}
     used = {name: body for name, body in bodies.items() if f'"#/$defs/{name}"' in json.dumps(plain)}
     kept = {name: _plain_output(body, levels=1, described=False) for name, body in used.items()}
+    plain = {"type": "object"} | plain
     return plain | ({"$defs": kept} if kept else {})
 
 
@@ -91,7 +94,7 @@ def _plain_output(node: Any, levels: int, described: bool) -> Any:
     if not isinstance(node, dict):
         return node
     node = _tidy(_without_null(node, keep_null=True))
-    node = {key: value for key, value in node.items() if key not in NOISE_IN_OUTPUT or isinstance(value, dict)}
+    node = {key: value for key, value in node.items() if key not in NOISE_IN_OUTPUT}
     if "$ref" in node and levels == 0:
         return {"type": "object"}
     if "properties" not in node:
@@ -105,7 +108,8 @@ def _plain_output(node: Any, levels: int, described: bool) -> Any:
             field["description"] = " ".join(text.split())
         else:
             field.pop("description", None)
-    return {"type": node["type"], "properties": fields}
+    kind = {} if node["type"] == "object" and levels < SHAPED_LEVELS else {"type": node["type"]}
+    return kind | {"properties": fields}  # fields say that it is an object
 
 
 def _tidy(node: dict[str, Any]) -> dict[str, Any]:

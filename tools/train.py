@@ -6,16 +6,12 @@ from ..core.train.result import TrainResult
 from .modes import mode_tool
 from .spec import Hints, NextStep
 
-DESCRIPTION = """Fine-tune a language model on prepared rows and keep its best checkpoint: an adapter (lora, qlora) \
-or a whole model (full).
+DESCRIPTION = """\
+Fine-tune a language model on prepared rows and keep its best checkpoint: an adapter (lora, qlora) or a whole model \
+(full). A non-finite loss stops before it can damage weights. dry_run first tells time, memory and disk. \
+Follow it with `runs` and action wait; a stopped run can be resumed.
 
-Only the answers are trained. Validation loss, checkpoints, early stopping and a loss curve come with it; training \
-stops before a non-finite loss can damage weights, and names the rows. Use it after `prepare`. On an unknown machine \
-dry_run first: it tells time, memory and disk. It goes on in the background: follow it with `runs` and action wait; a \
-stopped run resumes from its last checkpoint.
-
-Example: {"model_name": "smollm2-135m-instruct", "data_path": "runs/data", "output_dir": "runs/trained", \
-"hyperparameters": {"learning_rate": 5e-4}}"""
+Example: {"model_name": "smollm2-135m-instruct", "data_path": "work/data", "output_dir": "work/model"}"""
 
 
 def next_steps(request: TrainRequest, result: TrainResult) -> tuple[NextStep, ...]:

@@ -25,7 +25,7 @@ class EvaluateRequest(RunRequest):
     """Base model: folder, hub id, or built-in name such as smollm2-135m-instruct."""
 
     finetuned_path: Path | None = None
-    """Adapter folder, merged or fully fine-tuned model folder, or train's output_dir. Default: only the base."""
+    """Adapter or model folder, or train's output_dir. Default: only the base."""
 
     data_path: Path
     """Held-out rows: a JSONL file, or prepare's output_dir (then its valid.jsonl)."""

@@ -29,7 +29,7 @@ class MergeRequest(RunRequest):
     """Base model: folder, built-in name or hub id. Without adapter_path: a whole model to export."""
 
     adapter_path: Path | tuple[Path, ...] | None = None
-    """Adapter folder, or the output_dir of the train run that made it; several with strategy linear."""
+    """Adapter folder or train's output_dir; several with strategy linear."""
 
     strategy: Strategy = "lora"
     """lora: one adapter. linear: the weighted sum of several adapters' changes."""
@@ -41,7 +41,7 @@ class MergeRequest(RunRequest):
     """Number format of the merged weights; auto: that of the base."""
 
     gguf: tuple[Quantization, ...] = ()
-    """GGUF files to make beside the merged model, e.g. ["q8_0", "q4_k_m"]; none by default."""
+    """GGUF files to make beside the merged model."""
 
     modelfile: bool = True
     """Write an Ollama Modelfile for the smallest GGUF."""

@@ -99,7 +99,7 @@ class MergeResult(Model):
     adapter_paths: tuple[Path, ...]
     strategy: Strategy
     method: Method
-    """shards: a weight file at a time. in_memory: by peft, on the whole model. none: nothing to merge."""
+    """A weight file at a time, or by peft on the whole model."""
     method_reason: str
     dtype: str
     """Number format of the merged weights."""

@@ -20,16 +20,16 @@ class HostedHyperparameters(Model):
     """Settings of a hosted job; "auto" leaves the choice to the service."""
 
     epochs: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Passes over the data, 1 to 50. auto is estimated by the service's published rule."""
+    """Passes over the data, 1 to 50; auto by the service's rule."""
 
     batch_size: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Examples per step, 1 or more."""
+    """Examples per step."""
 
     learning_rate_multiplier: float | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Scale of the service's own learning rate, above 0."""
+    """Scale of the service's own rate."""
 
     beta: float | Literal["auto"] | None = Field(default=None, union_mode="left_to_right")
-    """dpo only: weight of staying near the base model, above 0."""
+    """dpo only: weight of staying near the base."""
 
 
 class OpenAIRequest(RunRequest):
@@ -48,16 +48,16 @@ class OpenAIRequest(RunRequest):
     """Validation data: a JSONL file. Default: the folder's valid.jsonl."""
 
     model: str | None = None
-    """Hosted base model, as a snapshot such as gpt-4.1-mini-2025-04-14. Needed by estimate."""
+    """Hosted base model, as a dated snapshot; needed by estimate."""
 
     method: Method = "supervised"
-    """Learn from answers, from pairs of a better and a worse one, or from a grader."""
+    """Learn from answers, from better and worse ones, or from a grader."""
 
     hyperparameters: HostedHyperparameters = HostedHyperparameters()
     """Settings of the job."""
 
     max_cost_usd: float | None = Field(default=None, gt=0)
-    """Most that training may cost, in US dollars; estimate warns when it expects more."""
+    """US dollars; estimate warns when it expects more."""
 
 
 def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:

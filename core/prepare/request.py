@@ -23,40 +23,40 @@ class PrepareRequest(RunRequest):
     """Arguments of `prepare`."""
 
     data_path: str | tuple[str, ...]
-    """File, folder, glob, or list: JSON, JSONL, CSV/TSV, TXT/Markdown, Parquet, Arrow; also packed (.gz, .zst)."""
+    """File, folder, glob, or list: JSON, JSONL, CSV/TSV, TXT/Markdown, Parquet, Arrow, also packed."""
 
     format: Format = "openai"
-    """Format of the written records. Plain text has no prompts and needs completion."""
+    """Of the written records; plain text needs completion."""
 
     model_name: str | None = None
-    """Base model whose tokenizer and chat template count and check the rows; without it token counts are estimates."""
+    """Base model that will be trained; without it token counts are estimates."""
 
     columns: dict[str, str] | None = None
-    """Field -> role (system, user, context, assistant, prompt, completion, messages), when it cannot be guessed."""
+    """Field -> role (system, user, context, assistant, prompt, completion, messages)."""
 
     dedup: Dedup = "near"
     """off keeps duplicates (in one split), exact drops equal rows, near also similar ones."""
 
     near_duplicate_threshold: float = Field(default=0.8, gt=0, le=1)
-    """Jaccard similarity of word triples from which two rows count as near duplicates, above 0 to 1."""
+    """Jaccard similarity of word triples from which rows count as near duplicates."""
 
     pii: Pii = "redact"
-    """Personal data and secrets: off, report only, redact to placeholders such as [EMAIL_1], or drop the row."""
+    """Personal data and secrets: redact to placeholders such as [EMAIL_1], or drop the row."""
 
     min_length: int = Field(default=1, ge=0)
     """Tokens of all texts of a row together; shorter rows are dropped."""
 
     max_length: int | None = Field(default=None, ge=1)
-    """Tokens a training row may have. Longer rows are kept and reported with what training would cut off."""
+    """Tokens a row may have; longer rows are kept and reported."""
 
     valid_fraction: float = Field(default=0.1, ge=0, lt=1)
-    """Share of rows that goes to valid.jsonl, 0 to below 1; 0 writes none."""
+    """Share of rows for valid.jsonl."""
 
     stratify_by: str | None = None
-    """Field whose values are spread evenly over both splits; default: a category field or short answers, if found."""
+    """Field spread evenly over both splits; default: a category field, if found."""
 
     group_by: str | None = None
-    """Field whose equal values stay in one split, such as a user or document id."""
+    """Field whose equal values stay in one split."""
 
     benchmarks: tuple[str, ...] = ()
     """Local benchmark files (test sets) to look for in the data."""

@@ -120,7 +120,7 @@ class PrepareResult(Model):
     """Rows left out, by rule, duplicates included."""
 
     changed_by_rule: dict[str, int]
-    """Rows changed, by rule; some of them were dropped later."""
+    """Rows changed, by rule; some were dropped later."""
 
     personal_data: dict[str, int]
     """Personal data and secrets found, by kind."""
@@ -130,7 +130,7 @@ class PrepareResult(Model):
     token_statistics: tuple[TokenStatistics, ...]
 
     tokens_counted_by: str
-    """Whose tokenizer counted, or how the counts were estimated."""
+    """Whose tokenizer, or an estimate."""
 
     truncation: Truncation | None
     """Null without model_name."""

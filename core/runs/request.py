@@ -11,19 +11,19 @@ class RunRequest(Model):
     """What every mode's request has in common."""
 
     output_dir: Path
-    """Folder for all that the run leaves behind. Relative paths count from the server's first root."""
+    """Folder for what the run leaves behind."""
 
     wait_s: float = Field(default=20, ge=0, le=25)
-    """Seconds to wait for the end before answering with a run_id for `runs`."""
+    """Seconds to wait for the end before answering."""
 
     dry_run: bool = False
-    """Only check and estimate; write nothing into output_dir."""
+    """Check and estimate; write nothing."""
 
     overwrite: bool = False
-    """Replace files of the same name in output_dir."""
+    """Replace files of the same name."""
 
     rerun: bool = False
-    """Start anew even if the same request is running or done."""
+    """Start anew even if the same run exists."""
 
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of every random choice."""

@@ -24,7 +24,7 @@ class Hyperparameters(Model):
     """Of the adapter. Default 0."""
 
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
-    """Layers with an adapter: all-linear (default), or names such as q_proj."""
+    """all-linear (default), or names such as q_proj."""
 
     learning_rate: float | None = Field(default=None, gt=0, le=1)
     """Peak. Default 2e-4; full 2e-5."""
@@ -54,16 +54,16 @@ class Hyperparameters(Model):
     """Default 1.0."""
 
     max_seq_length: int | None = Field(default=None, ge=8)
-    """Tokens; longer rows are cut. Default: the longest row, at most the model's limit."""
+    """Tokens; longer rows are cut. Default: the longest row."""
 
     packing: bool | None = None
-    """Several short rows in one sequence, unmixed. Default false."""
+    """Short rows in one sequence. Default false."""
 
     early_stopping_patience: int | None = Field(default=None, ge=0)
-    """Evaluations without a lower validation loss; 0 = never stop. Default 3."""
+    """Evaluations without gain; 0 = never stop. Default 3."""
 
     save_steps: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints, each with an evaluation. Default: by the run's length."""
+    """Steps between checkpoints and evaluations. Default: by the run's length."""
 
     save_total_limit: int | None = Field(default=None, ge=1)
     """Checkpoints kept, the best among them. Default 3."""
@@ -72,10 +72,10 @@ class Hyperparameters(Model):
     """Steps between metrics. Default: some 40 in all."""
 
     gradient_checkpointing: bool | None = None
-    """Less memory, about a quarter slower. Default: when needed."""
+    """Less memory, slower. Default: when needed."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
-    """Default: what the machine computes fast."""
+    """Default: the machine's fast one."""
 
 
 SHARED = Hyperparameters(

@@ -38,7 +38,7 @@ class TrainRequest(RunRequest):
     """The training engine."""
 
     resume: bool = False
-    """Go on from the last checkpoint in output_dir, made with the same data, model and numbers."""
+    """Go on from the last checkpoint in output_dir."""
 
     log_to: Literal["tensorboard"] | None = None
     """Also write TensorBoard files, into output_dir/tensorboard."""

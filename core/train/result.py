@@ -126,7 +126,7 @@ class TrainResult(Model):
     """Null in a dry run."""
     checkpoints: tuple[Checkpoint, ...] = ()
     adapter_path: str | None = None
-    """The adapter of the best checkpoint; null for technique full and in a dry run."""
+    """Of the best checkpoint; null for technique full."""
     model_path: str | None = None
     """The model of technique full."""
     validation_path: str | None = None
