@@ -1,14 +1,14 @@
 """What to evaluate, and the light checks of it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from .. import paths
-from ..errors import FinetunerError, InputError, PathError
+from ..errors import InputError, PathError
 from ..models.source import TRUST_LINE, check_folder, resolve_model
+from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 
@@ -55,29 +55,15 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
     Raises:
         InputError: Something cannot be; all problems that were found are named.
     """
-    problems: list[FinetunerError] = []
-
-    def attempt(check: Callable[[], Path | str | None]) -> Path | str | None:
-        try:
-            return check()
-        except FinetunerError as error:
-            problems.append(error)
-            return None
-
+    problems = Problems()
     found = {
-        "model_name": attempt(lambda: _model(request.model_name, settings)),
-        "finetuned_path": attempt(lambda: _finetuned(request.finetuned_path, settings)),
-        "data_path": attempt(lambda: _data(request.data_path, settings)),
-        "benchmarks_dir": attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
-        "output_dir": attempt(lambda: paths.confine(request.output_dir, settings)),
+        "model_name": problems.attempt(lambda: _model(request.model_name, settings)),
+        "finetuned_path": problems.attempt(lambda: _finetuned(request.finetuned_path, settings)),
+        "data_path": problems.attempt(lambda: _data(request.data_path, settings)),
+        "benchmarks_dir": problems.attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
+        "output_dir": problems.attempt(lambda: paths.confine(request.output_dir, settings)),
     }
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InputError(
-            "\n".join(f"- {error.problem}" for error in problems),
-            "\n".join(f"- {error.next_step}" for error in problems),
-        )
+    problems.raise_any()
     return request.model_copy(update=found)
 
 

@@ -1,15 +1,16 @@
 """What a merge is asked to do, and the checks that need no model in memory."""
 
 import json
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from .. import paths
-from ..errors import FinetunerError, InputError
+from ..errors import InputError
 from ..models.source import resolve_model
+from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 
@@ -66,41 +67,21 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
     Raises:
         InputError: Something in it cannot be; PathError and ModelError where it is only that.
     """
-    problems: list[FinetunerError] = []
-    found: dict[str, Path] = {}
-
-    def attempt(name: str, given: Path) -> None:
-        try:
-            found[name] = paths.confine(given, settings) if name == "output_dir" else _adapter_folder(given, settings)
-        except FinetunerError as error:
-            problems.append(error)
-
-    model_name = request.model_name
-    try:
-        model_name = str(resolve_model(model_name, settings).path or model_name)
-    except FinetunerError as error:
-        problems.append(error)
-    attempt("output_dir", request.output_dir)
-    for number, given in enumerate(request.adapter_paths):
-        attempt(f"adapter {number}", given)
+    problems = Problems()
+    name = request.model_name
+    model_name = problems.attempt(lambda: str(resolve_model(name, settings).path or name))
+    output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
+    adapters = [problems.attempt(partial(_adapter_folder, given, settings)) for given in request.adapter_paths]
     problems += _contradictions(request)
-    _raise(problems)
-    adapters = tuple(found[f"adapter {number}"] for number in range(len(request.adapter_paths)))
+    problems.raise_any()
     return request.model_copy(
         update={
             "model_name": model_name,
-            "output_dir": found["output_dir"],
-            "adapter_path": adapters or None,
+            "output_dir": output_dir,
+            "adapter_path": tuple(adapters) or None,
             "gguf": tuple(dict.fromkeys(request.gguf)),
         }
     )
-
-
-def _raise(problems: Sequence[FinetunerError]) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InputError(" ".join(e.problem for e in problems), " ".join(dict.fromkeys(e.next_step for e in problems)))
 
 
 def _adapter_folder(given: Path, settings: Settings) -> Path:
@@ -136,20 +117,20 @@ def _refuse_unmergeable(folder: Path) -> None:
         )
 
 
-def _contradictions(request: MergeRequest) -> list[FinetunerError]:
-    adapters, problems = len(request.adapter_paths), []
-
-    def problem(what: str, next_step: str) -> None:
-        problems.append(InputError(what, next_step))
-
+def _contradictions(request: MergeRequest) -> Problems:
+    adapters, problems = len(request.adapter_paths), Problems()
     if adapters > 1 and request.strategy == "lora":
-        problem(f"strategy lora takes one adapter, not {adapters}.", "Use strategy linear to add several up.")
+        problems.add(f"strategy lora takes one adapter, not {adapters}.", "Use strategy linear to add several up.")
     if request.weights is not None and request.strategy == "lora":
-        problem("weights belong to strategy linear.", "Pass strategy linear, or leave weights out.")
+        problems.add("weights belong to strategy linear.", "Pass strategy linear, or leave weights out.")
     if request.weights is not None and len(request.weights) != adapters:
-        problem(f"{len(request.weights)} weights for {adapters} adapters.", "Give one weight for each adapter_path.")
+        problems.add(
+            f"{len(request.weights)} weights for {adapters} adapters.", "Give one weight for each adapter_path."
+        )
     if adapters == 0 and not request.gguf:
-        problem("Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both.")
+        problems.add(
+            "Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both."
+        )
     return problems
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
+from ..problems import Problems
 from ..runs.request import RunRequest
 from ..schema import Model
 from ..settings import Settings
@@ -66,22 +67,18 @@ def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
     Raises:
         InputError: Arguments are missing, wrong or contradictory.
     """
-    problems: list[FinetunerError] = [*_hyperparameter_problems(request), *_missing(request)]
-    data, validation, output_dir = request.data_path, request.validation_path, request.output_dir
-    try:
-        output_dir = paths.confine(request.output_dir, settings)
-        data = paths.existing(request.data_path, settings, "data_path")
-        validation = request.validation_path and paths.existing(request.validation_path, settings, "validation_path")
-        data, validation = _files(data, validation)
-        load_prices()
-    except FinetunerError as error:
-        problems.append(error)
-    _raise_all(problems)
-    return request.model_copy(update={"output_dir": output_dir, "data_path": data, "validation_path": validation})
+    problems = Problems([*_hyperparameter_problems(request), *_missing(request)])
+    output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
+    found = problems.attempt(lambda: _files(request, settings))
+    problems.attempt(load_prices)
+    problems.raise_any()
+    return request.model_copy(update={"output_dir": output_dir} | (found or {}))
 
 
-def _files(data: Path, validation: Path | None) -> tuple[Path, Path | None]:
+def _files(request: OpenAIRequest, settings: Settings) -> dict[str, Path | None]:
     """The training file and the validation file; those of a prepared folder when the data is one."""
+    data = paths.existing(request.data_path, settings, "data_path")
+    validation = request.validation_path and paths.existing(request.validation_path, settings, "validation_path")
     if data.is_dir():
         if not (data / "train.jsonl").is_file():
             raise PathError(f"The folder '{data}' holds no train.jsonl.", "Give a JSONL file, or prepare's output_dir.")
@@ -94,7 +91,7 @@ def _files(data: Path, validation: Path | None) -> tuple[Path, Path | None]:
         raise PathError(
             "data_path and validation_path are the same file.", "Give two files, or leave validation_path out."
         )
-    return data, validation
+    return {"data_path": data, "validation_path": validation}
 
 
 def _missing(request: OpenAIRequest) -> list[FinetunerError]:
@@ -118,16 +115,6 @@ def _hyperparameter_problems(request: OpenAIRequest) -> list[FinetunerError]:
     if given.beta is not None and request.method != "dpo":
         problems.append(InputError(f"hyperparameters.beta has no meaning for {request.method}.", "Leave it out."))
     return problems
-
-
-def _raise_all(problems: list[FinetunerError]) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InputError(
-            " ".join(f"{i}. {error.problem}" for i, error in enumerate(problems, 1)),
-            " ".join(f"{i}. {error.next_step}" for i, error in enumerate(problems, 1)),
-        )
 
 
 def inputs(request: OpenAIRequest) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from .. import paths
 from ..errors import FinetunerError, InputError
 from ..examples.dialects import PART_WORDS, Format
 from ..models.source import resolve_model
+from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 from ..untrusted import quote
@@ -69,20 +70,14 @@ def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:
         InputError: One or several arguments cannot be, each with its next step.
     """
     entries = entries_of(request)
-    problems: list[FinetunerError] = []
-    output_dir, resolved, benchmarks = request.output_dir, entries, request.benchmarks
-    try:
-        output_dir = paths.confine(request.output_dir, settings)
-        resolved = sources.absolute(entries, settings)
-        sources.expand(resolved, settings, leave_out=output_dir)
-    except FinetunerError as error:
-        problems.append(error)
-    try:
-        benchmarks = tuple(_local_or_name(name, settings) for name in request.benchmarks)
-    except FinetunerError as error:
-        problems.append(error)
+    problems = Problems()
+    output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
+    resolved = problems.attempt(lambda: sources.absolute(entries, settings))
+    if output_dir is not None and resolved is not None:
+        problems.attempt(lambda: sources.expand(resolved, settings, leave_out=output_dir))
+    benchmarks = problems.attempt(lambda: tuple(_local_or_name(name, settings) for name in request.benchmarks))
     problems += _contradictions(request, settings)
-    _raise_all(problems)
+    problems.raise_any()
     return request.model_copy(
         update={
             "data_path": resolved,
@@ -151,13 +146,3 @@ def _contradictions(request: PrepareRequest, settings: Settings) -> list[Finetun
         except FinetunerError as error:
             problems.append(error)
     return problems
-
-
-def _raise_all(problems: list[FinetunerError]) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InputError(
-            " ".join(f"{i}. {error.problem}" for i, error in enumerate(problems, 1)),
-            " ".join(f"{i}. {error.next_step}" for i, error in enumerate(problems, 1)),
-        )

@@ -1,18 +1,17 @@
 """What to train, and the light checks of it."""
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
 from ..models.source import resolve_model
+from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 from .hyperparameters import ADAPTER_ONLY, Hyperparameters, Technique
 
-Found = TypeVar("Found")
 METRICS_FILE = "Every step's numbers are in the run's metrics.jsonl, and the loss curve in loss.png."
 
 
@@ -50,28 +49,14 @@ def resolve(request: TrainRequest, settings: Settings) -> TrainRequest:
     Raises:
         InputError: Something cannot be; all problems that were found are named.
     """
-    problems: list[FinetunerError] = []
-
-    def attempt(check: Callable[[], Found]) -> Found | None:
-        try:
-            return check()
-        except FinetunerError as error:
-            problems.append(error)
-            return None
-
+    problems = Problems()
     found = {
-        "data_path": attempt(lambda: _data(request.data_path, settings)),
-        "model_name": attempt(lambda: _model(request.model_name, settings)),
-        "output_dir": attempt(lambda: _output_dir(request, settings)),
+        "data_path": problems.attempt(lambda: _data(request.data_path, settings)),
+        "model_name": problems.attempt(lambda: _model(request.model_name, settings)),
+        "output_dir": problems.attempt(lambda: _output_dir(request, settings)),
     }
     problems += _unsupported(request)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InputError(
-            "\n".join(f"- {error.problem}" for error in problems),
-            "\n".join(f"- {error.next_step}" for error in problems),
-        )
+    problems.raise_any()
     return request.model_copy(update=found)
 
 
