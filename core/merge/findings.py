@@ -16,8 +16,8 @@ FALLBACKS = ("Q5_0", "Q5_1", "Q4_0", "Q4_1", "Q8_0", "IQ4_NL")
 def verification_check(found: Verification) -> Check:
     """Whether the merged model says what base + adapter say."""
     details = (
-        f"Mean KL {found.mean_kl:.2e} nats (allowed {found.tolerance.mean_kl:g}), largest logit difference "
-        f"{found.max_abs_logit_difference:.2e} (allowed {found.tolerance.max_abs_logit_difference:g}), "
+        f"Mean KL {found.mean_kl:.2e} nats (allowed {found.tolerance.mean_kl:.3g}), largest logit difference "
+        f"{found.max_abs_logit_difference:.2e} (allowed {found.tolerance.max_abs_logit_difference:.3g}), "
         f"same likeliest token at {percent(found.greedy_agreement)} of {found.positions} positions."
     )
     if found.status == "pass":

@@ -132,7 +132,8 @@ def _prove(work: _Work, folder: Path) -> None:
     probes = collect(ChatTokenizer.load(folder), job.training)
     arithmetic = arithmetic_for(job.base)
     run.stage("asking base + adapter")
-    reference = measure_reference(job.base, job.adapters, probes, arithmetic, job.settings)
+    rounded_to = None if job.plan.unties else job.dtype
+    reference = measure_reference(job.base, job.adapters, probes, arithmetic, rounded_to, job.settings)
     if reference.adapter_kl == 0:
         raise shards.no_op()
     run.raise_if_stopped()
@@ -142,9 +143,9 @@ def _prove(work: _Work, folder: Path) -> None:
     if found.status == "fail":
         raise ExportError(
             f"The merged model does not predict what base + adapter predict: mean KL {found.mean_kl:.3g} nats "
-            f"(allowed {found.tolerance.mean_kl:g}; the adapter's own effect is {found.adapter_kl:.3g}), largest logit "
-            f"difference {found.max_abs_logit_difference:.3g} (allowed {found.tolerance.max_abs_logit_difference:g}). "
-            "It was removed.",
+            f"(allowed {found.tolerance.mean_kl:.3g}; the adapter's own effect is {found.adapter_kl:.3g}), largest "
+            f"logit difference {found.max_abs_logit_difference:.3g} (allowed "
+            f"{found.tolerance.max_abs_logit_difference:.3g}). It was removed.",
             "Merge with dtype float32; if it still differs, the adapter belongs to another base.",
         )
     work.verification = found

@@ -94,8 +94,12 @@ def _meaning(found: Verification) -> str:
 def _measures(found: Verification) -> list[tuple[str, str, str]]:
     allowed = found.tolerance
     return [
-        ("Largest logit difference", f"{found.max_abs_logit_difference:.2e}", f"{allowed.max_abs_logit_difference:g}"),
-        ("Mean KL divergence (nats)", f"{found.mean_kl:.2e}", f"{allowed.mean_kl:g}"),
+        (
+            "Largest logit difference",
+            f"{found.max_abs_logit_difference:.2e}",
+            f"{allowed.max_abs_logit_difference:.3g}",
+        ),
+        ("Mean KL divergence (nats)", f"{found.mean_kl:.2e}", f"{allowed.mean_kl:.3g}"),
         ("Same likeliest token", percent(found.greedy_agreement), ""),
         ("The adapter's own effect (mean KL, nats)", f"{found.adapter_kl:.2e}", ""),
         ("Positions compared", number(found.positions), ""),

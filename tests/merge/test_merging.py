@@ -212,6 +212,22 @@ def test_half_an_adapter_is_refused(settings):
         merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
 
 
+def test_rounding_that_a_sensitive_model_feels_is_measured_and_not_taken_for_an_error(settings, monkeypatch):
+    from faion_finetuner.core.merge import plan, verify
+
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    strict = verify.Tolerance(max_abs_logit_difference=1e-9, mean_kl=1e-9)
+    monkeypatch.setattr(verify, "TOLERANCES", {"bfloat16": strict, "float32": strict})
+    arguments = {"model_name": str(base), "adapter_path": adapter, "dtype": "bfloat16"}
+    proof = proof_of(merge(settings, **arguments, output_dir=settings.roots[0] / "out"))
+    assert 1e-9 < proof.mean_kl <= proof.tolerance.mean_kl < 2 * proof.mean_kl
+    right = plan.Adapter.scale
+    monkeypatch.setattr(plan.Adapter, "scale", lambda self, module: 0.9 * right(self, module))
+    with pytest.raises(ExportError, match="does not predict"):
+        merge(settings, **arguments, output_dir=settings.roots[0] / "wrong")
+
+
 def test_merge_that_says_something_else_is_removed(settings, monkeypatch):
     from faion_finetuner.core.merge import plan
 
