@@ -13,7 +13,6 @@ from ..core.settings import ROOTS, TRUST, Settings
 from ..tools.catalog import TOOLS
 from ..tools.spec import Tool
 from . import options
-from .run_command import run_command
 
 DESCRIPTION = "Prepare data, fine-tune a language model, prove that it helped, and ship it."
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
@@ -55,6 +54,8 @@ def _add_tool(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", t
 
 
 def _tool(tool: Tool, parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+    from .run_command import run_command
+
     given = options.as_arguments(parsed, tool.input, nested)
     return anyio.run(run_command, tool, given, _own_settings(), parsed.json)
 
