@@ -15,5 +15,6 @@ class Model(BaseModel):
         frozen=True,
         use_attribute_docstrings=True,
         protected_namespaces=(),  # the contract has fields called model_name
+        defer_build=True,  # a server start should not build validators that this session never uses
         allow_inf_nan=False,  # JSON has neither; a non-finite number is None with a reason
     )
