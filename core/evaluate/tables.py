@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: 
         "generation_base": _generations(base),
         "generation_finetuned": _generations(finetuned) if finetuned else None,
     }
-    answers: Sums = lambda item: (item.answer_nll, item.answer_tokens)  # noqa: E731
-    everything: Sums = lambda item: (item.all_nll, item.all_tokens)  # noqa: E731
+    answers: Sums = attrgetter("answer_nll", "answer_tokens")
+    everything: Sums = attrgetter("all_nll", "all_tokens")
     if wanted is None or "perplexity" in wanted:
         fields["perplexity"] = _likelihood(PERPLEXITY, answers, base, finetuned, request.seed)
         fields["perplexity_all_tokens"] = _likelihood(PERPLEXITY, everything, base, finetuned, request.seed)
