@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .turns import call_text
-from .types import ChatExample, CompletionExample, Example, Format, Message
+from .types import ChatExample, CompletionExample, Example, Format, Message, Rejected
 
 SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 TRANSCRIPT_ROLES = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
@@ -50,6 +50,19 @@ def _turn_losses(example: ChatExample) -> tuple[str, ...]:
     return ()
 
 
+def _pair_of_answers(example: Example) -> dict[str, tuple[Message, ...]]:
+    """A preference pair as conversations: `prompt`, `chosen` and `rejected`."""
+    messages = as_chat(example)
+    if isinstance(example, CompletionExample):
+        return {
+            "prompt": messages[:-1],
+            "chosen": messages[-1:],
+            "rejected": (Message("assistant", example.rejected or ""),),
+        }
+    rejected = example.rejected or Rejected(len(messages), ())
+    return {"prompt": messages[: rejected.after], "chosen": messages[rejected.after :], "rejected": rejected.turns}
+
+
 def as_chat(example: Example) -> tuple[Message, ...]:
     """The example as a conversation: a completion becomes a question and its answer."""
     if isinstance(example, ChatExample):
@@ -59,6 +72,10 @@ def as_chat(example: Example) -> tuple[Message, ...]:
 
 
 def _openai(example: Example) -> dict[str, Any]:
+    if example.rejected is not None:
+        return {
+            part: [_openai_message(message) for message in turns] for part, turns in _pair_of_answers(example).items()
+        }
     return {"messages": [_openai_message(message) for message in as_chat(example)]}
 
 
@@ -79,6 +96,13 @@ def _openai_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sharegpt(example: Example) -> dict[str, Any]:
+    if example.rejected is not None:
+        prompt, *answers = (
+            [turn for message in turns for turn in _sharegpt_turns(message)]
+            for turns in _pair_of_answers(example).values()
+        )
+        chosen, rejected = (turns[0] if len(turns) == 1 else turns for turns in answers)
+        return {"conversations": prompt, "chosen": chosen, "rejected": rejected}
     return {"conversations": [turn for message in as_chat(example) for turn in _sharegpt_turns(message)]}
 
 
@@ -94,15 +118,22 @@ def _sharegpt_turns(message: Message) -> list[dict[str, Any]]:
 
 def _alpaca(example: Example) -> dict[str, Any]:
     if isinstance(example, CompletionExample):
-        return {"instruction": example.prompt, "input": "", "output": example.completion}
+        return {"instruction": example.prompt, "input": "", **_answers(example.completion, example.rejected, "output")}
     pairs = _pairs(example.messages)
     question, answer = pairs[-1]
-    record = {**_split(question, example.messages), "output": answer}
+    rejected = None
+    if example.rejected is not None:
+        rejected = "\n\n".join(filter(None, map(_plain_text, example.rejected.turns)))
+    record = {**_split(question, example.messages), **_answers(answer, rejected, "output")}
     if system := _system(example.messages):
         record["system"] = system
     if len(pairs) > 1:
         record["history"] = [list(pair) for pair in pairs[:-1]]
     return record
+
+
+def _answers(answer: str, rejected: str | None, field: str) -> dict[str, Any]:
+    return {field: answer} if rejected is None else {"chosen": answer, "rejected": rejected}
 
 
 def _split(question: str, messages: tuple[Message, ...]) -> dict[str, Any]:
@@ -138,16 +169,22 @@ def _plain_text(message: Message) -> str:
 
 def _completion(example: Example) -> dict[str, Any]:
     if isinstance(example, CompletionExample):
-        return {"prompt": example.prompt, "completion": example.completion}
+        return {"prompt": example.prompt, **_answers(example.completion, example.rejected, "completion")}
     messages = example.messages
     last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=len(messages))
     answer = _plain_text(messages[last]) if last < len(messages) else ""
     prompt = messages[:last]
+    answers = _answers(answer, None, "completion")
+    if example.rejected is not None:
+        prompt = messages[: example.rejected.after]
+        chosen = "\n\n".join(filter(None, map(_plain_text, messages[example.rejected.after :])))
+        rejected = "\n\n".join(filter(None, map(_plain_text, example.rejected.turns)))
+        answers = _answers(chosen, rejected, "completion")
     talk = [message for message in prompt if message.role != "system"]
     if len(talk) == 1:
-        return {"prompt": "".join(f"{_plain_text(message)}\n\n" for message in prompt), "completion": answer}
+        return {"prompt": "".join(f"{_plain_text(message)}\n\n" for message in prompt), **answers}
     lines = [f"{TRANSCRIPT_ROLES[message.role]}:\n{_plain_text(message)}\n\n" for message in prompt]
-    return {"prompt": "".join([*lines, "Assistant:\n"]) if lines else "", "completion": answer}
+    return {"prompt": "".join([*lines, "Assistant:\n"]) if lines else "", **answers}
 
 
 _WRITERS = {"openai": _openai, "sharegpt": _sharegpt, "alpaca": _alpaca, "completion": _completion}

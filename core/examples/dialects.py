@@ -10,7 +10,7 @@ from ..untrusted import quote
 from .convert import losses as losses
 from .convert import to_record as to_record
 from .turns import has_roles, join, looks_like_turns, read_turns, text_of
-from .types import ChatExample, CompletionExample, Example, Message
+from .types import ChatExample, CompletionExample, Example, Message, Rejected
 from .types import Format as Format
 
 DialectName = Literal["alpaca", "sharegpt", "openai", "completion", "preference", "pair", "text", "columns"]
@@ -105,6 +105,8 @@ def read_dialect(record: Mapping[str, Any], dialect: Dialect) -> Example:
         if record.get(field) is not None:
             parts.setdefault(part, []).append(record[field])
     left = {field: value for field, value in record.items() if field not in dialect.parts}
+    if "rejected" in parts:
+        return _pair_of_answers(parts, left)
     if "messages" in parts:
         return ChatExample(_conversation(parts), left)
     if looks_like_turns(parts.get("prompt", [None])[0]):
@@ -114,6 +116,35 @@ def read_dialect(record: Mapping[str, Any], dialect: Dialect) -> Example:
         prompt, completion = join(parts.get("prompt", [])), join(parts["completion"])
         return CompletionExample(prompt, completion, left)
     return ChatExample(_question_and_answer(parts), left)
+
+
+def _pair_of_answers(parts: Mapping[Part, list[Any]], left: Mapping[str, Any]) -> Example:
+    """A preference pair; a prompt that is not given is what both answers begin with."""
+    answers = [
+        (parts.get(part) or [""])[0] for part in ("completion" if "completion" in parts else "assistant", "rejected")
+    ]
+    prompt = parts.get("prompt", [""])[0]
+    if "completion" in parts and not looks_like_turns(prompt) and all(isinstance(answer, str) for answer in answers):
+        return CompletionExample(text_of(prompt), answers[0], left, answers[1])
+    chosen, rejected = (
+        read_turns(answer) if looks_like_turns(answer) else (Message("assistant", text_of(answer)),)
+        for answer in answers
+    )
+    shared = _shared(chosen, rejected)
+    before = {part: values for part, values in parts.items() if part not in ("assistant", "completion", "rejected")}
+    if shared:
+        return ChatExample(chosen, left, Rejected(shared, rejected[shared:]))
+    if "messages" in before or looks_like_turns(prompt):
+        asked = _conversation({"messages": [prompt], **before})
+    else:
+        asked = _question_and_answer(before)
+    return ChatExample((*asked, *chosen), left, Rejected(len(asked), rejected))
+
+
+def _shared(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> int:
+    """How many messages both answers begin with; each keeps at least its last one."""
+    longest = min(len(chosen), len(rejected)) - 1
+    return next((i for i in range(longest) if chosen[i] != rejected[i]), max(longest, 0))
 
 
 def _conversation(parts: Mapping[Part, list[Any]]) -> tuple[Message, ...]:
@@ -182,15 +213,19 @@ def _turns(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | Non
 def _preference(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
     if "chosen" not in names or "rejected" not in names:
         return None
-    field = _turn_field(record, names)
-    chosen: dict[str, Part] = {names["chosen"]: "assistant"}
+    answers: dict[str, Part] = {names["chosen"]: "assistant", names["rejected"]: "rejected"}
     system = _optional(names, SYSTEM_FIELDS, "system")
-    if field is not None:
-        return Dialect("preference", {**system, field: "messages", **chosen})
+    if field := _turn_field(record, names):
+        return Dialect("preference", {**system, field: "messages", **answers})
     question = _first(names, QUESTION_FIELDS)
-    if question is not None:
-        return Dialect("preference", {**system, question: "prompt", **chosen})
-    return Dialect("preference", {names["chosen"]: "messages"}) if looks_like_turns(record[names["chosen"]]) else None
+    if question is None:
+        turns = looks_like_turns(record[names["chosen"]]) and looks_like_turns(record[names["rejected"]])
+        return Dialect("preference", answers) if turns else None
+    if names.get("prompt") == question and not system:
+        return Dialect("preference", {question: "prompt", names["chosen"]: "completion", names["rejected"]: "rejected"})
+    context: dict[str, Part] = {names["input"]: "context"} if "input" in names and names["input"] != question else {}
+    history = _optional(names, ("history",), "history")
+    return Dialect("preference", {**system, **history, question: "user", **context, **answers})
 
 
 def _alpaca(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:

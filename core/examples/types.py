@@ -27,7 +27,7 @@ class Message:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """What else the record says about this turn: `weight`, `tool_call_id`, `reasoning_content`, ..."""
 
-    alpaca_input: str | None = None
+    alpaca_input: str | None = field(default=None, compare=False)
     """The end of `content` that an Alpaca record called `input`, so that writing Alpaca again splits it there."""
 
     @property
@@ -37,12 +37,28 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """The answer of a preference pair that was not preferred."""
+
+    after: int
+    """How many messages are the prompt that both answers share."""
+
+    turns: tuple[Message, ...]
+    """What stands in place of `messages[after:]`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatExample:
     """A conversation whose assistant turns are to be learned."""
 
     messages: tuple[Message, ...]
+    """The turns; in a preference pair the prompt and the chosen answer."""
+
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the record that are not part of the conversation: category, id, tools, ..."""
+
+    rejected: Rejected | None = None
+    """The other answer of a preference pair; None when it is no pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,9 @@ class CompletionExample:
     completion: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the record that are neither prompt nor completion."""
+
+    rejected: str | None = None
+    """The completion of a preference pair that was not preferred; None when it is no pair."""
 
 
 Example = ChatExample | CompletionExample

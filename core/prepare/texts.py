@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..examples.types import ChatExample, CompletionExample, Example, Message
+from ..examples.types import ChatExample, CompletionExample, Example, Message, Rejected
 
 Change = Callable[[str], str]
 
@@ -33,13 +33,26 @@ def map_texts(example: Example, change: Change, *, everywhere: bool = False) -> 
             changed[place] = Changed(text, after)
         return after
 
+    fields = example.fields
     if isinstance(example, CompletionExample):
         prompt, completion = apply("prompt", example.prompt), apply("completion", example.completion)
-        fields = _map_json(example.fields, "fields", apply) if everywhere else example.fields
-        return (replace(example, prompt=prompt, completion=completion, fields=fields) if changed else example), changed
-    messages = tuple(_map_message(m, f"messages.{i}", apply, everywhere) for i, m in enumerate(example.messages))
-    fields = _map_json(example.fields, "fields", apply) if everywhere else example.fields
-    return (ChatExample(messages, fields) if changed else example), changed
+        rejected = example.rejected and apply("rejected", example.rejected)
+        if everywhere:
+            fields = _map_json(fields, "fields", apply)
+        return (CompletionExample(prompt, completion, fields, rejected) if changed else example), changed
+    messages = _map_messages(example.messages, "messages", apply, everywhere)
+    pair = example.rejected and Rejected(
+        example.rejected.after, _map_messages(example.rejected.turns, "rejected", apply, everywhere)
+    )
+    if everywhere:
+        fields = _map_json(fields, "fields", apply)
+    return (ChatExample(messages, fields, pair) if changed else example), changed
+
+
+def _map_messages(
+    messages: tuple[Message, ...], place: str, apply: Callable[[str, str], str], everywhere: bool
+) -> tuple[Message, ...]:
+    return tuple(_map_message(message, f"{place}.{i}", apply, everywhere) for i, message in enumerate(messages))
 
 
 def _map_message(message: Message, place: str, apply: Callable[[str, str], str], everywhere: bool) -> Message:
@@ -68,9 +81,10 @@ def _map_json(value: Any, place: str, apply: Callable[[str, str], str]) -> Any:
 def all_texts(example: Example) -> list[str]:
     """All texts of an example, those in leftover fields and tool calls too; what `map_texts` sees everywhere."""
     texts = texts_of(example)
-    _collect(example.fields, texts)
-    if not isinstance(example, CompletionExample):
-        for message in example.messages:
+    if example.fields:
+        _collect(example.fields, texts)
+    if isinstance(example, ChatExample):
+        for message in _turns(example):
             if message.fields or message.tool_calls or message.name:
                 _collect((message.fields, message.tool_calls, message.name), texts)
     return texts
@@ -88,7 +102,12 @@ def _collect(value: Any, texts: list[str]) -> None:
 
 
 def texts_of(example: Example) -> list[str]:
-    """All texts of an example that a model reads, in order."""
-    if isinstance(example, CompletionExample):
-        return [example.prompt, example.completion]
-    return [message.content for message in example.messages]
+    """All texts of an example that a model reads, in order; those of a rejected answer are the last."""
+    if isinstance(example, ChatExample):
+        return [message.content for message in _turns(example)]
+    texts = [example.prompt, example.completion]
+    return texts if example.rejected is None else [*texts, example.rejected]
+
+
+def _turns(example: ChatExample) -> tuple[Message, ...]:
+    return example.messages if example.rejected is None else (*example.messages, *example.rejected.turns)

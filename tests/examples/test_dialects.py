@@ -11,6 +11,7 @@ from faion_finetuner.core.examples.types import (
     CompletionExample,
     Format,
     Message,
+    Rejected,
     answer_of,
     prompt_of,
 )
@@ -25,7 +26,8 @@ def chat(*turns: tuple[Any, str], **fields: Any) -> ChatExample:
 BARE = (("user", "hi"), ("assistant", "hello"))
 HI = chat(*BARE)
 SHI = chat(("system", "S"), *BARE)
-PREFERRED = chat(*BARE, rejected="go")
+GO = (Message("assistant", "go"),)
+PREFERRED = ChatExample(HI.messages, {}, Rejected(1, GO))
 PARTS = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
 PAIR = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 
@@ -67,8 +69,10 @@ PAIR = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hel
         ({"text": "hi", "label": False}, "pair", chat(("user", "hi"), ("assistant", "false"))),
         ({"input": "hi", "output": {"a": "ü"}}, "pair", chat(("user", "hi"), ("assistant", '{"a": "ü"}'))),
         ({"question": "hi", "context": "here", "answer": "x"}, "pair", None),
-        ({"prompt": "hi", "chosen": "hello", "rejected": "go"}, "preference", PREFERRED),
-        ({"chosen": PAIR, "rejected": PAIR[:1]}, "preference", ChatExample(HI.messages, {"rejected": PAIR[:1]})),
+        ({"prompt": "hi", "chosen": "hello", "rejected": "go"}, "preference", CompletionExample("hi", "hello", {}, "go")),
+        ({"question": "hi", "chosen": "hello", "rejected": "go"}, "preference", PREFERRED),
+        ({"chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "go"}]}, "preference", PREFERRED),
+        ({"prompt": PAIR[:1], "chosen": PAIR[1:], "rejected": "go"}, "preference", PREFERRED),
         (
             {"conversations": [{"from": "human", "value": "hi"}], "chosen": PAIR[1], "rejected": "go"},
             "preference",
