@@ -2,7 +2,7 @@
 
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,11 @@ from ..errors import DataError
 from ..untrusted import quote
 from . import encoding as encodings
 from .encoding import Encoding
-from .read_delimited import Dialect, read_delimited, sniff
-from .read_json import read_json, read_json_lines
-from .read_table import read_table
-from .read_text import read_text
-from .row import Found
+from .read_delimited import Dialect, delimited_pieces, parse_delimited, sniff
+from .read_json import json_pieces, line_pieces, parse_json
+from .read_table import table_pieces
+from .read_text import parse_text, text_pieces
+from .row import Found, Piece
 from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
 
 Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow"]
@@ -57,27 +57,44 @@ def look(path: Path) -> DataFile:
     return DataFile(path, kind, found, dialect)
 
 
-def rows(file: DataFile) -> Iterator[Found]:
-    """All rows of a file.
+def pieces(file: DataFile) -> Iterator[Piece]:
+    """The bytes of every record of a file in order, with bounded memory.
 
     Raises:
         DataError: The file breaks off or is damaged.
     """
     try:
-        yield from _reader(file)()
+        yield from _pieces(file)
     except _damage() as error:
         raise _damaged(file.path) from error
 
 
-def _reader(file: DataFile) -> Callable[[], Iterator[Found]]:
+def _pieces(file: DataFile) -> Iterator[Piece]:
     path, encoding = file.path, file.encoding
     if encoding is None:
-        return lambda: read_table(path, file.kind)
+        return table_pieces(path, file.kind)
     if file.dialect is not None:
-        dialect = file.dialect
-        return lambda: read_delimited(path, encoding, dialect)
-    plain = {"json": read_json, "jsonl": read_json_lines, "text": read_text}
-    return lambda: plain[file.kind](path, encoding)
+        return delimited_pieces(path, encoding, file.dialect)
+    plain = {"json": json_pieces, "jsonl": line_pieces, "text": text_pieces}
+    return plain[file.kind](path, encoding)
+
+
+def parse(file: DataFile, piece: Piece) -> Found:
+    """The record in a piece of the file, or the rule that the piece breaks."""
+    if piece.problem is not None:
+        return Found(piece.line, piece.raw, None, piece.problem)
+    if file.dialect is not None:
+        return parse_delimited(piece, file.dialect)
+    return parse_text(piece) if file.kind == "text" else parse_json(piece)
+
+
+def rows(file: DataFile) -> Iterator[Found]:
+    """All rows of a file, good and bad.
+
+    Raises:
+        DataError: The file breaks off or is damaged.
+    """
+    return (parse(file, piece) for piece in pieces(file))
 
 
 def _kind_of_text(path: Path, encoding: Encoding) -> Kind:

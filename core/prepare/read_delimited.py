@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import orjson
-
 from ..errors import DataError
 from ..examples.dialects import ANSWER_FIELDS, CONTEXT_FIELDS, QUESTION_FIELDS, SYSTEM_FIELDS
 from ..untrusted import quote
 from .encoding import Encoding, Line, lines
-from .row import Found
+from .row import Found, Piece
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar", "\x1f": "unit separator"}
 SAMPLE_ROWS = 200
@@ -32,6 +30,8 @@ class Dialect:
     escape: str | None
     """Sign before a quote inside a quoted field; None where quotes are doubled."""
     header: bool
+    names: tuple[str, ...] = ()
+    """The columns."""
 
     @property
     def label(self) -> str:
@@ -65,7 +65,9 @@ def sniff(path: Path, encoding: Encoding, suffix: str) -> Dialect:
     rows = _sample_rows(sample, best)
     if not rows:
         raise DataError(f"{quote(str(path), 200)} has no rows that can be read as CSV.", "Check how it was exported.")
-    return Dialect(best.delimiter, best.quote, best.escape, header=_has_header(rows))
+    header = _has_header(rows)
+    names = [cell.strip() for cell in rows[0]] if header else [f"column_{i + 1}" for i in range(len(rows[0]))]
+    return Dialect(best.delimiter, best.quote, best.escape, header, tuple(names))
 
 
 def _is_in_use(sample: list[Line], delimiter: str, sign: str, escape: str | None) -> bool:
@@ -124,33 +126,29 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def read_delimited(path: Path, encoding: Encoding, dialect: Dialect) -> Iterator[Found]:
-    """One record a row, its values as text just as they stand; rows of another width are bad rows."""
-    records = _records(lines(path, encoding), dialect)
-    names: list[str] | None = None
-    for record in records:
-        cells = _cells(record.text, dialect)
-        if cells == []:
+def delimited_pieces(path: Path, encoding: Encoding, dialect: Dialect) -> Iterator[Piece]:
+    """The bytes of every record but the header."""
+    to_skip = dialect.header
+    for record in _records(lines(path, encoding), dialect):
+        if not record.text.strip():
             continue
-        if names is None and cells is not None:
-            names = (
-                [cell.strip() for cell in cells] if dialect.header else [f"column_{i + 1}" for i in range(len(cells))]
-            )
-            if dialect.header:
-                continue
-        yield _found(record, cells, names or [])
+        if to_skip and _cells(record.text, dialect) is not None:
+            to_skip = False
+            continue
+        yield Piece(record.line, record.text.encode("utf-8", "surrogateescape"))
 
 
-def _found(record: _Record, cells: list[str] | None, names: list[str]) -> Found:
-    raw = record.text.encode("utf-8", "surrogateescape")
+def parse_delimited(piece: Piece, dialect: Dialect) -> Found:
+    """One record, its values as text just as they stand; a row of another width is a bad row."""
+    text, names = piece.raw.decode("utf-8", "surrogateescape"), dialect.names
+    cells = _cells(text, dialect)
     if cells is None:
-        return Found(record.line, raw, None, "undecodable" if _has_surrogates(record.text) else "broken_quotes")
+        return Found(piece.line, piece.raw, None, "undecodable" if _has_surrogates(text) else "broken_quotes")
     while len(cells) > len(names) and not cells[-1].strip():
         cells.pop()
     if len(cells) != len(names):
-        return Found(record.line, raw, None, "wrong_column_count")
-    values = dict(zip(names, cells, strict=True))
-    return Found(record.line, orjson.dumps(values), values)
+        return Found(piece.line, piece.raw, None, "wrong_column_count")
+    return Found(piece.line, piece.raw, dict(zip(names, cells, strict=True)))
 
 
 def _cells(text: str, dialect: Dialect) -> list[str] | None:

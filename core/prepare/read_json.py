@@ -5,31 +5,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from .encoding import Encoding, Line, lines, read_all
-from .row import Found
+from .. import lossless_json
+from .encoding import Encoding, lines, read_all
+from .row import Found, Piece
 
 # A string ends at its quote or, when it is broken, at the line's end: so a broken string spoils one line only.
 TOKEN = re.compile(rb'"(?:[^"\\\n]|\\.)*"?|[{}\[\]]')
 HOLDERS = ("data", "rows", "examples", "records", "items", "train", "instances")
 
 
-def read_json_lines(path: Path, encoding: Encoding) -> Iterator[Found]:
-    """One record a line; empty lines do not count."""
+def line_pieces(path: Path, encoding: Encoding) -> Iterator[Piece]:
+    """One piece a line; empty lines do not count."""
     for line in lines(path, encoding):
         if line.content and not line.content.isspace():
-            yield _parsed(line)
+            yield Piece(line.number, line.content)
 
 
-def _parsed(line: Line) -> Found:
+def parse_json(piece: Piece) -> Found:
+    """The object in a piece."""
     try:
-        value = orjson.loads(line.content)
-    except orjson.JSONDecodeError:
-        return Found(line.number, line.content, None, _why_bad(line.content))
+        value = lossless_json.loads(piece.raw)
+    except ValueError:
+        return Found(piece.line, piece.raw, None, _why_bad(piece.raw))
     if isinstance(value, dict):
-        return Found(line.number, line.content, value)
-    return Found(line.number, line.content, None, "not_an_object")
+        return Found(piece.line, piece.raw, value)
+    return Found(piece.line, piece.raw, None, "not_an_object")
 
 
 def _why_bad(content: bytes) -> str:
@@ -40,22 +40,19 @@ def _why_bad(content: bytes) -> str:
     return "invalid_json"
 
 
-def read_json(path: Path, encoding: Encoding) -> Iterator[Found]:
+def json_pieces(path: Path, encoding: Encoding) -> Iterator[Piece]:
     """The records of a whole JSON file: a list, an object that holds one, columns of equal length, or one object.
 
     A file that is not one JSON value is read as values one after another; what does not parse is a bad row.
     """
     data = read_all(path, encoding)
     try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        value = lossless_json.loads(data)
+    except ValueError:
         yield from _salvaged(data)
         return
     for number, record in enumerate(_records(value), start=1):
-        if isinstance(record, dict):
-            yield Found(number, orjson.dumps(record), record)
-        else:
-            yield Found(number, orjson.dumps(record), None, "not_an_object")
+        yield Piece(number, lossless_json.dumps(record))
 
 
 def _records(value: Any) -> list[Any]:
@@ -83,7 +80,7 @@ def _is_conversation(value: dict[str, Any]) -> bool:
     return any(key in TURN_FIELDS for key in value)
 
 
-def _salvaged(data: bytes) -> Iterator[Found]:
+def _salvaged(data: bytes) -> Iterator[Piece]:
     """The objects of a broken list, or objects one after another; the line is where each begins."""
     start, depth, line, counted, seen = -1, 0, 1, 0, False
     base = 1 if data.lstrip()[:1] == b"[" else 0
@@ -98,8 +95,8 @@ def _salvaged(data: bytes) -> Iterator[Found]:
             if depth == base and start >= 0:
                 line += data.count(b"\n", counted, start)
                 counted, seen = start, True
-                yield _parsed(Line(line, data[start : token.end()]))
+                yield Piece(line, data[start : token.end()])
                 start = -1
     if start >= 0 or not seen:
         rest = data[max(start, 0) :]
-        yield Found(line + data.count(b"\n", counted, max(start, 0)), rest, None, _why_bad(rest))
+        yield Piece(line + data.count(b"\n", counted, max(start, 0)), rest, _why_bad(rest))

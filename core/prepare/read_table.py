@@ -8,13 +8,13 @@ import orjson
 
 from ..errors import DataError
 from ..untrusted import quote
-from .row import Found
+from .row import Piece
 from .sources import packing
 
 SLICE_ROWS = 5_000
 
 
-def read_table(path: Path, kind: str) -> Iterator[Found]:
+def table_pieces(path: Path, kind: str) -> Iterator[Piece]:
     """One record a row; dates and times become ISO text, bytes become a bad row.
 
     Raises:
@@ -30,16 +30,16 @@ def read_table(path: Path, kind: str) -> Iterator[Found]:
         total = table.select(pl.len()).collect().item()
         for start in range(0, total, SLICE_ROWS):
             rows = table.slice(start, SLICE_ROWS).collect().to_dicts()
-            yield from (_found(start + i, row) for i, row in enumerate(rows, start=1))
+            yield from (_piece(start + i, row) for i, row in enumerate(rows, start=1))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"{quote(str(path), 200)} cannot be read as {kind}: {quote(str(error), 200)}.", "Write it anew."
         ) from error
 
 
-def _found(number: int, row: dict[str, Any]) -> Found:
+def _piece(number: int, row: dict[str, Any]) -> Piece:
     try:
         raw = orjson.dumps(row, default=str if not any(isinstance(value, bytes) for value in row.values()) else None)
     except TypeError:
-        return Found(number, repr(row)[:2000].encode(), None, "binary_value")
-    return Found(number, raw, orjson.loads(raw))
+        return Piece(number, repr(row)[:2000].encode(), "binary_value")
+    return Piece(number, raw)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .encoding import Encoding, Line, lines
-from .row import Found
+from .row import Found, Piece
 
 FENCES = (b"```", b"~~~")
 
 
-def read_text(path: Path, encoding: Encoding) -> Iterator[Found]:
-    """One record `{"text": paragraph}` for each block between empty lines; a fenced code block is never cut."""
+def text_pieces(path: Path, encoding: Encoding) -> Iterator[Piece]:
+    """A piece for each block between empty lines; a fenced code block is never cut."""
     block: list[Line] = []
     fenced = False
     for line in lines(path, encoding):
@@ -19,16 +19,20 @@ def read_text(path: Path, encoding: Encoding) -> Iterator[Found]:
         if line.content.strip() or (fenced and block):
             block.append(line)
         elif block:
-            yield _record(block)
+            yield _piece(block)
             block = []
     if block:
-        yield _record(block)
+        yield _piece(block)
 
 
-def _record(block: list[Line]) -> Found:
-    raw = b"\n".join(line.content for line in block)
+def _piece(block: list[Line]) -> Piece:
+    return Piece(block[0].number, b"\n".join(line.content for line in block))
+
+
+def parse_text(piece: Piece) -> Found:
+    """The record `{"text": paragraph}`."""
     try:
-        text = raw.decode("utf-8")
+        text = piece.raw.decode("utf-8")
     except UnicodeDecodeError:
-        return Found(block[0].number, raw, None, "undecodable")
-    return Found(block[0].number, raw, {"text": text.strip("\n")})
+        return Found(piece.line, piece.raw, None, "undecodable")
+    return Found(piece.line, piece.raw, {"text": text.strip("\n")})

@@ -1,20 +1,32 @@
 """A row on its way from a file to a split."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..examples.types import Example
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Piece(NamedTuple):
+    """The bytes of one record, not looked into yet."""
+
+    line: int
+    """Line where it begins, from 1; in Parquet and Arrow files the number of the row."""
+
+    raw: bytes
+    """Its bytes as UTF-8 (invalid where the file's own were invalid); rows of Parquet and Arrow files as JSON."""
+
+    problem: str | None = None
+    """Name of the rule that it breaks, where finding its bounds has shown that it is no record."""
+
+
+class Found(NamedTuple):
     """What a reader found at one place: a record, or something that is none."""
 
     line: int
-    """Line where it begins, from 1; in Parquet, Arrow and whole JSON files the number of the row."""
+    """See `Piece.line`."""
 
     raw: bytes
-    """Its bytes as UTF-8 where it could be decoded."""
+    """See `Piece.raw`."""
 
     record: dict[str, Any] | None
     """The record; None when it is bad."""
