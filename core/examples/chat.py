@@ -1,30 +1,69 @@
 """A model's tokenizer and chat template, without torch or transformers."""
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
+import numpy as np
 from tokenizers import Encoding
 
 from ..errors import DataError, ModelError
+from .fast_tokens import FastTokens, NotReproducible
 from .template import compiled, plain_chatml, render
 from .tokenizer_files import NEXT, TokenizerFiles, read_tokenizer_files
 from .turns import arguments_of, call_text
 from .types import Example, Message, prompt_of
 
 BATCH = 512  # texts encoded at once: enough for all cores, and some MB of memory
+SAMPLE = 200  # texts that both tokenizers must agree on before the fast one works alone ...
+CHECK_EVERY = 500  # ... and then one text in so many, to the end
 PROBE = "Zq"  # an answer that no template treats specially
+
+
+class Tokens(Protocol):
+    """A text as tokens, and where they stand in it."""
+
+    @property
+    def ids(self) -> Sequence[int] | np.ndarray: ...
+
+    def covering(self, start: int, end: int) -> tuple[int, int]:
+        """The first token, and the one after the last, that cover at least one character of `start` up to `end`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A text as tokens: `ids[n]` covers the characters `offsets[n][0]` up to `offsets[n][1]` of the text."""
+    """Tokens by `tokenizers`: `ids[n]` covers the characters `offsets[n][0]` up to `offsets[n][1]` of the text."""
 
     ids: list[int]
     offsets: list[tuple[int, int]]
+
+    def covering(self, start: int, end: int) -> tuple[int, int]:
+        """See `Tokens`."""
+        first = bisect_right(self.offsets, start, key=itemgetter(1))
+        return first, max(first, bisect_left(self.offsets, end, key=itemgetter(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class ByteEncoded:
+    """Tokens by tuetoken: `ids[n]` ends before the byte `ends[n]` of the text in UTF-8, where the next one starts."""
+
+    text: str
+    ids: np.ndarray
+    ends: np.ndarray
+
+    def covering(self, start: int, end: int) -> tuple[int, int]:
+        """See `Tokens`."""
+        if not self.text.isascii():
+            start, end = len(self.text[:start].encode()), len(self.text[:end].encode())
+        first = bisect_right(self.ends, start)
+        last = min(bisect_left(self.ends, end), len(self.ends) - 1) + 1 if end else 0
+        return first, max(first, last)
 
 
 class ChatTokenizer:
@@ -32,7 +71,18 @@ class ChatTokenizer:
 
     One exception: where a template knows no `tool_calls`, the calls are written into the content as JSON instead of
     being left out in silence.
+
+    Many texts are tokenised by tuetoken, in this thread, where it is proven to give the very tokens of `tokenizers`;
+    otherwise by `tokenizers`, on all cores unless TOKENIZERS_PARALLELISM is "false". A process that forks workers calls
+    `choose_engine` before, so that they share its memory: neither that nor `load` starts a thread.
+
+    Attributes:
+        engine: Whose tokens `encode_many` and `count_many` give at present.
+        engine_reason: Why they are not tuetoken's; None when they are.
     """
+
+    engine: Literal["tuetoken", "tokenizers"] = "tokenizers"
+    engine_reason: str | None = "few texts so far"
 
     def __init__(self, files: TokenizerFiles) -> None:
         """Made by `load`.
@@ -40,7 +90,11 @@ class ChatTokenizer:
         Raises:
             ModelError: There is neither a chat template nor a token to end a turn with, or the template is not Jinja.
         """
+        self._path = files.path
         self._tokenizer = files.tokenizer
+        self._fast: FastTokens | None = None
+        self._sample: list[str] | None = []  # until the engine is chosen
+        self._until_check = CHECK_EVERY
         self._special_tokens = files.special_tokens
         self.adds_bos = files.adds_bos
         self.bos_id = self._special_id("bos_token")
@@ -97,10 +151,25 @@ class ChatTokenizer:
         """The text's tokens and the characters that each covers."""
         return _encoded(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def encode_many(self, texts: Iterable[str]) -> Iterator[Encoded]:
-        """`encode_with_offsets` of many texts, on all cores; one batch at a time is in memory."""
+    def choose_engine(self, sample: Iterable[str] = ()) -> None:
+        """Take tuetoken from now on if it gives the tokens of `tokenizers` for hard texts and for this sample."""
+        self._sample = None
+        try:
+            fast = FastTokens(self._path, self._tokenizer)
+            for text in sample:
+                fast.compare(text, self._tokenizer)
+        except NotReproducible as reason:
+            self._fall_back(reason)
+        else:
+            self._fast, self.engine, self.engine_reason = fast, "tuetoken", None
+
+    def encode_many(self, texts: Iterable[str]) -> Iterator[Tokens]:
+        """The tokens of many texts with their places; one batch at a time is in memory."""
         for batch in _batches(texts):
-            yield from map(_encoded, self._tokenizer.encode_batch(batch, add_special_tokens=False))
+            if self._proven(batch):
+                yield from map(self._encode_fast, batch)
+            else:
+                yield from map(_encoded, self._tokenizer.encode_batch(batch, add_special_tokens=False))
 
     def decode(self, ids: Sequence[int], skip_special: bool = True) -> str:
         """The text of tokens; special tokens are left out unless asked for."""
@@ -111,9 +180,39 @@ class ChatTokenizer:
         return len(self.encode(text))
 
     def count_many(self, texts: Iterable[str]) -> list[int]:
-        """`count` of many texts, on all cores."""
+        """`count` of many texts."""
         encode = self._tokenizer.encode_batch_fast  # knows no offsets, which takes half the time
-        return [len(one) for batch in _batches(texts) for one in encode(batch, add_special_tokens=False)]
+        counts: list[int] = []
+        for batch in _batches(texts):
+            if self._proven(batch):
+                counts += [len(self._encode_fast(text).ids) for text in batch]
+            else:
+                counts += [len(one) for one in encode(batch, add_special_tokens=False)]
+        return counts
+
+    def _proven(self, batch: list[str]) -> bool:
+        """Whether tuetoken does this batch; the first texts of all become the sample that it is tried on."""
+        if self._sample is not None:
+            self._sample += batch[: SAMPLE - len(self._sample)]
+            if len(self._sample) == SAMPLE:
+                self.choose_engine(self._sample)
+        return self._fast is not None
+
+    def _encode_fast(self, text: str) -> Tokens:
+        if self._fast is None or (ids := self._fast.encode(text)) is None:
+            return self.encode_with_offsets(text)
+        self._until_check -= 1
+        if not self._until_check:
+            self._until_check = CHECK_EVERY
+            try:
+                self._fast.compare(text, self._tokenizer)
+            except NotReproducible as reason:
+                self._fall_back(reason)
+                return self.encode_with_offsets(text)
+        return ByteEncoded(text, ids, self._fast.ends(ids))
+
+    def _fall_back(self, reason: NotReproducible) -> None:
+        self._fast, self.engine, self.engine_reason = None, "tokenizers", str(reason)
 
     @property
     def vocabulary_size(self) -> int:

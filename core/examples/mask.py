@@ -3,13 +3,13 @@
 The one masking code: what `prepare` checks is what `train` learns and `evaluate` measures.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+
+import numpy as np
 
 from ..errors import DataError
-from .chat import ChatTokenizer, Encoded, tools_of
+from .chat import ChatTokenizer, Tokens, tools_of
 from .types import ChatExample, CompletionExample, Example, Message
 
 NOT_TRAINED = -100
@@ -67,6 +67,36 @@ class Tokenized:
     """Answers after which the template writes no end-of-turn token: the model does not learn to stop there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A rendered example as tokens, whole."""
+
+    rendered: Rendered
+    tokens: Tokens
+    """Those of the text alone."""
+
+    trained: tuple[tuple[int, int], ...]
+    """First token and the one after the last of each trained stretch, `first_ids` counted too."""
+
+    def __len__(self) -> int:
+        return len(self.rendered.first_ids) + len(self.tokens.ids) + len(self.rendered.last_ids)
+
+    def ids(self) -> list[int]:
+        """All tokens."""
+        inner = self.tokens.ids
+        inner = inner.tolist() if isinstance(inner, np.ndarray) else inner
+        return [*self.rendered.first_ids, *inner, *self.rendered.last_ids]
+
+    def trained_before(self, cut: int) -> int:
+        """How many of the first `cut` tokens are trained."""
+        count = done = 0
+        for first, last in self.trained:  # a token that ends one answer and starts the next counts once
+            first, last = max(first, done), min(last, cut)
+            count += max(0, last - first)
+            done = max(done, last)
+        return count
+
+
 def tokenize(example: Example, tokenizer: ChatTokenizer, max_length: int | None) -> Tokenized:
     """Tokens and labels of one example, cut after the first `max_length` tokens (None: never cut).
 
@@ -74,7 +104,7 @@ def tokenize(example: Example, tokenizer: ChatTokenizer, max_length: int | None)
         DataError: The chat template refuses the conversation or leaves out an answer.
     """
     rendered = render_example(example, tokenizer)
-    return _labelled(rendered, tokenizer.encode_with_offsets(rendered.text), max_length)
+    return _labelled(_marked(rendered, tokenizer.encode_with_offsets(rendered.text)), max_length)
 
 
 def tokenize_many(examples: Iterable[Example], tokenizer: ChatTokenizer, max_length: int | None) -> list[Tokenized]:
@@ -96,8 +126,24 @@ def tokenize_rendered(
     rendered: Sequence[Rendered], tokenizer: ChatTokenizer, max_length: int | None
 ) -> list[Tokenized]:
     """Tokens and labels of rendered examples, in their order."""
+    return [_labelled(one, max_length) for one in mark_many(rendered, tokenizer)]
+
+
+def mark_many(rendered: Sequence[Rendered], tokenizer: ChatTokenizer) -> list[Marked]:
+    """The tokens of rendered examples and which of them are trained, in their order."""
     encoded = tokenizer.encode_many(one.text for one in rendered)
-    return [_labelled(one, tokens, max_length) for one, tokens in zip(rendered, encoded, strict=True)]
+    return [_marked(one, tokens) for one, tokens in zip(rendered, encoded, strict=True)]
+
+
+def _marked(rendered: Rendered, tokens: Tokens) -> Marked:
+    """A token is trained when it covers at least one character of a span."""
+    shift = len(rendered.first_ids)
+    covering = [tokens.covering(span.start, span.end) for span in rendered.spans]
+    trained = [(shift + first, shift + last) for first, last in covering]
+    if rendered.last_ids:
+        end = shift + len(tokens.ids)
+        trained.append((end, end + len(rendered.last_ids)))
+    return Marked(rendered, tokens, tuple(trained))
 
 
 def render_example(example: Example, tokenizer: ChatTokenizer) -> Rendered:
@@ -180,30 +226,19 @@ class _Chat:
         return min((at for at in found if at >= 0), default=len(self.text))
 
 
-def _labelled(rendered: Rendered, encoded: Encoded, max_length: int | None) -> Tokenized:
-    inner = _labels(encoded, rendered.spans)
-    ids = [*rendered.first_ids, *encoded.ids, *rendered.last_ids]
-    labels = [*(NOT_TRAINED for _ in rendered.first_ids), *inner, *rendered.last_ids]
+def _labelled(marked: Marked, max_length: int | None) -> Tokenized:
+    ids = marked.ids()
+    labels = [NOT_TRAINED] * len(ids)
+    for first, last in marked.trained:
+        labels[first:last] = ids[first:last]
     cut = len(ids) if max_length is None else max_length
-    lost = labels[cut:]
-    lost_trained = len(lost) - lost.count(NOT_TRAINED)
-    kept = labels[:cut]
+    left = marked.trained_before(cut)
     return Tokenized(
         input_ids=ids[:cut],
-        labels=kept,
-        lost_tokens=len(lost),
-        lost_trained_tokens=lost_trained,
-        trained_tokens=len(kept) - kept.count(NOT_TRAINED),
-        located_turns=sum(span.located for span in rendered.spans),
-        unended_turns=sum(not span.ends_turn for span in rendered.spans),
+        labels=labels[:cut],
+        lost_tokens=len(ids) - len(ids[:cut]),
+        lost_trained_tokens=marked.trained_before(len(ids)) - left,
+        trained_tokens=left,
+        located_turns=sum(span.located for span in marked.rendered.spans),
+        unended_turns=sum(not span.ends_turn for span in marked.rendered.spans),
     )
-
-
-def _labels(encoded: Encoded, spans: tuple[Span, ...]) -> list[int]:
-    """A token is trained when it covers at least one character of a span."""
-    labels = [NOT_TRAINED] * len(encoded.ids)
-    for span in spans:
-        first = bisect_right(encoded.offsets, span.start, key=itemgetter(1))
-        last = bisect_left(encoded.offsets, span.end, key=itemgetter(0))
-        labels[first:last] = encoded.ids[first:last]
-    return labels

@@ -17,6 +17,9 @@ NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_t
 class TokenizerFiles:
     """A folder's tokenizer and all that goes with it."""
 
+    path: Path
+    """The tokenizer.json that `tokenizer` was made from."""
+
     tokenizer: Tokenizer
     """Without post-processor, truncation or padding: it encodes the text and nothing more."""
 
@@ -58,7 +61,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     eos_ids = (*_eos_ids(_json(folder / "generation_config.json")), *_eos_ids(model_config))
-    return TokenizerFiles(tokenizer, _templates(folder, config), special_tokens, adds_bos, eos_ids)
+    return TokenizerFiles(path, tokenizer, _templates(folder, config), special_tokens, adds_bos, eos_ids)
 
 
 def _json(path: Path) -> dict[str, Any]:
