@@ -1,14 +1,35 @@
 """Examples written as records of the four formats, and what each format cannot hold."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
-from .turns import call_text
-from .types import ChatExample, CompletionExample, Example, Format, Message, Rejected
+from .recognise import ANSWER_PAIRS, CONTEXT_FIELDS, QUESTION_FIELDS, SYSTEM_FIELDS, TURN_FIELDS, plain, recognise
+from .text import json_text
+from .tool_calls import call_text, calls_in
+from .turns import CONTENT_KEYS, SPEAKER_KEYS, names_speakers, read_turns
+from .types import ChatExample, CompletionExample, Example, Format, Message
 
 SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 TRANSCRIPT_ROLES = {"system": "System", "user": "User", "assistant": "Assistant", "tool": "Tool"}
+# Fields of a turn that would be read as another part of it.
+OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
+SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
+# Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
+NAMES = frozenset(
+    {
+        *TURN_FIELDS,
+        *SYSTEM_FIELDS,
+        *(name for pair in ANSWER_PAIRS for name in pair),
+        "history",
+        "instruction",
+        "output",
+    }
+)
+PAIR_NAMES = NAMES | {"prompt", *QUESTION_FIELDS, *CONTEXT_FIELDS}
+AFTER_ANSWER = "Turns after the last answer are dropped."
+READ_OTHERWISE = "A text that is the JSON of turns or tool calls is read as these."
+RENAMED_TURN_FIELD = "A field of a turn that the format itself has is kept as `<name>_original`."
 
 
 def to_record(example: Example, format: Format) -> dict[str, Any]:
@@ -17,50 +38,28 @@ def to_record(example: Example, format: Format) -> dict[str, Any]:
     openai: `messages`. sharegpt: `conversations`. alpaca: `instruction`, `input`, `output`, with `system` and
     `history` (pairs of earlier turns) where there are any. completion: `prompt`, `completion`; a conversation's prompt
     ends in a blank line, and is a transcript when it has several turns.
+
+    A preference pair has `chosen` and `rejected` in place of the answer. openai: `prompt`, `chosen` and `rejected` are
+    lists of messages, as TRL reads them. sharegpt: a turn each beside `conversations`, as LLaMA-Factory reads them.
+    alpaca and completion: texts.
+
+    A leftover field that a reader would take for a part of the example is kept as `<name>_original`.
     """
     record = _WRITERS[format](example)
-    for field, value in example.fields.items():
-        record[field if field not in record else f"{field}_original"] = value
+    if example.fields:
+        names = _names(example, record)
+        record |= example.fields if names is None else {names[field]: part for field, part in example.fields.items()}
     return record
 
 
 def losses(example: Example, format: Format) -> tuple[str, ...]:
     """What `to_record` does not carry over into a format, one short sentence each; empty when nothing is lost."""
-    if isinstance(example, CompletionExample):
-        if example.prompt or format == "completion":
-            return ()
-        return ("A text without a prompt becomes an answer without a question.",)
-    if format in ("openai", "sharegpt"):
-        return _turn_losses(example) if format == "sharegpt" else ()
-    lost = []
-    if format == "completion":
-        lost.append("The roles of a conversation become plain text.")
-    if any(message.tool_calls or message.role == "tool" for message in example.messages):
-        lost.append("Tool calls and tool results become plain text.")
-    if any(message.name or message.fields for message in example.messages):
-        lost.append("Names and other fields of single messages are dropped.")
-    if example.messages and example.messages[-1].role != "assistant":
-        lost.append("Turns after the last answer are dropped.")
+    lost = list(
+        _completion_losses(example, format) if isinstance(example, CompletionExample) else _chat_losses(example, format)
+    )
+    if example.fields and _names(example, _WRITERS[format](example)) is not None:
+        lost.append("A field that the format itself has is kept as `<name>_original`.")
     return tuple(lost)
-
-
-def _turn_losses(example: ChatExample) -> tuple[str, ...]:
-    if any(message.tool_calls and message.content for message in example.messages):
-        return ("A message with both text and tool calls becomes two turns.",)
-    return ()
-
-
-def _pair_of_answers(example: Example) -> dict[str, tuple[Message, ...]]:
-    """A preference pair as conversations: `prompt`, `chosen` and `rejected`."""
-    messages = as_chat(example)
-    if isinstance(example, CompletionExample):
-        return {
-            "prompt": messages[:-1],
-            "chosen": messages[-1:],
-            "rejected": (Message("assistant", example.rejected or ""),),
-        }
-    rejected = example.rejected or Rejected(len(messages), ())
-    return {"prompt": messages[: rejected.after], "chosen": messages[rejected.after :], "rejected": rejected.turns}
 
 
 def as_chat(example: Example) -> tuple[Message, ...]:
@@ -71,12 +70,46 @@ def as_chat(example: Example) -> tuple[Message, ...]:
     return (*question, Message("assistant", example.completion))
 
 
+def _names(example: Example, record: Mapping[str, Any]) -> dict[str, str] | None:
+    """Another name for each leftover field beside a record that it would change; None when all keep their own."""
+    fields = example.fields
+    names = PAIR_NAMES if example.rejected is not None else NAMES
+    if not any(field in record or plain(field) in names for field in fields):
+        return None
+    renamed = {field: field for field in fields}
+    own = _read_fields(record)
+    clashing = [field for field in fields if field in record]
+    while True:
+        for field in clashing:
+            taken = {*record, *renamed.values()}
+            while renamed[field] in taken:
+                renamed[field] += "_original"
+        read = _read_fields({**record, **{renamed[field]: value for field, value in fields.items()}})
+        clashing = [field for field, name in renamed.items() if name in read and name not in own]
+        if not clashing:
+            return renamed if any(field != name for field, name in renamed.items()) else None
+
+
+def _read_fields(record: Mapping[str, Any]) -> set[str]:
+    dialect = recognise(record)
+    return set() if dialect is None else set(dialect.parts)
+
+
+def _sides(example: Example) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
+    """A preference pair as prompt, chosen and rejected turns."""
+    messages = as_chat(example)
+    if isinstance(example, CompletionExample):
+        return messages[:-1], messages[-1:], (Message("assistant", example.rejected or ""),)
+    if example.rejected is None:
+        return messages, (), ()
+    return messages[: example.rejected.after], messages[example.rejected.after :], example.rejected.turns
+
+
 def _openai(example: Example) -> dict[str, Any]:
-    if example.rejected is not None:
-        return {
-            part: [_openai_message(message) for message in turns] for part, turns in _pair_of_answers(example).items()
-        }
-    return {"messages": [_openai_message(message) for message in as_chat(example)]}
+    if example.rejected is None:
+        return {"messages": [_openai_message(message) for message in as_chat(example)]}
+    prompt, chosen, rejected = ([_openai_message(message) for message in turns] for turns in _sides(example))
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def _openai_message(message: Message) -> dict[str, Any]:
@@ -85,58 +118,77 @@ def _openai_message(message: Message) -> dict[str, Any]:
         record["name"] = message.name
     if message.tool_calls:
         record["tool_calls"] = [_openai_call(call) for call in message.tool_calls]
-    return {**message.fields, **record}
+    return {**record, **_renamed(message.fields, OPENAI_KEYS)} if message.fields else record
 
 
-def _openai_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = dict(call.get("function", {}))
-    if not isinstance(function.get("arguments", ""), str):
-        function["arguments"] = json.dumps(function["arguments"], ensure_ascii=False)
-    return {**call, "function": function}
+def _openai_call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function", {})
+    arguments = function.get("arguments", "")
+    if isinstance(arguments, str):
+        return call
+    return {**call, "function": {**function, "arguments": json_text(arguments)}}
+
+
+def _renamed(fields: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    return {f"{field}_original" if field in keys else field: value for field, value in fields.items()}
 
 
 def _sharegpt(example: Example) -> dict[str, Any]:
-    if example.rejected is not None:
-        prompt, *answers = (
-            [turn for message in turns for turn in _sharegpt_turns(message)]
-            for turns in _pair_of_answers(example).values()
-        )
-        chosen, rejected = (turns[0] if len(turns) == 1 else turns for turns in answers)
-        return {"conversations": prompt, "chosen": chosen, "rejected": rejected}
-    return {"conversations": [turn for message in as_chat(example) for turn in _sharegpt_turns(message)]}
+    if example.rejected is None:
+        return {"conversations": _sharegpt_turns(as_chat(example))}
+    prompt, chosen, rejected = map(_sharegpt_turns, _sides(example))
+    return {"conversations": prompt, "chosen": _one(chosen), "rejected": _one(rejected)}
 
 
-def _sharegpt_turns(message: Message) -> list[dict[str, Any]]:
-    rest = {**({"name": message.name} if message.name is not None else {}), **message.fields}
+def _one(turns: list[dict[str, Any]]) -> Any:
+    return turns[0] if len(turns) == 1 else turns
+
+
+def _sharegpt_turns(messages: Iterable[Message]) -> list[dict[str, Any]]:
     turns = []
-    if message.content or not message.tool_calls:
-        turns.append({"from": SHAREGPT_ROLES[message.role], "value": message.content, **rest})
-    if message.tool_calls:
-        turns.append({"from": "function_call", "value": call_text(message.tool_calls), **rest})
+    for message in messages:
+        rest = _renamed(message.fields, SHAREGPT_KEYS) if message.fields else {}
+        if message.name is not None:
+            rest = {"name": message.name, **rest}
+        if message.content or not message.tool_calls:
+            turns.append({"from": SHAREGPT_ROLES[message.role], "value": message.content, **rest})
+        if message.tool_calls:
+            ids = [call.get("id") for call in message.tool_calls]
+            kept = {"tool_call_ids": ids} if all(isinstance(id, str) for id in ids) else {}
+            turns.append({"from": "function_call", "value": call_text(message.tool_calls), **kept, **rest})
     return turns
 
 
 def _alpaca(example: Example) -> dict[str, Any]:
     if isinstance(example, CompletionExample):
-        return {"instruction": example.prompt, "input": "", **_answers(example.completion, example.rejected, "output")}
-    pairs = _pairs(example.messages)
-    question, answer = pairs[-1]
-    rejected = None
-    if example.rejected is not None:
-        rejected = "\n\n".join(filter(None, map(_plain_text, example.rejected.turns)))
-    record = {**_split(question, example.messages), **_answers(answer, rejected, "output")}
-    if system := _system(example.messages):
+        return {"instruction": example.prompt, "input": "", **_answers(example, example.completion, "output")}
+    prompt = example.messages if example.rejected is None else example.messages[: example.rejected.after]
+    rounds = _rounds(prompt)
+    if example.rejected is None and len(rounds) > 1 and not rounds[-1].answers:
+        rounds.pop()
+    elif example.rejected is not None and rounds[-1].answers:
+        rounds.append(_Round())
+    last = rounds.pop()
+    record: dict[str, Any] = _split(last.question, prompt)
+    record |= _answers(example, last.answer, "output")
+    if system := _blocks(message.content for message in prompt if message.role == "system"):
         record["system"] = system
-    if len(pairs) > 1:
-        record["history"] = [list(pair) for pair in pairs[:-1]]
+    if rounds:
+        record["history"] = [[one.question, one.answer] for one in rounds]
     return record
 
 
-def _answers(answer: str, rejected: str | None, field: str) -> dict[str, Any]:
-    return {field: answer} if rejected is None else {"chosen": answer, "rejected": rejected}
+def _answers(example: Example, answer: str, field: str) -> dict[str, str]:
+    """The answer under the format's name for it; those of a preference pair under theirs."""
+    if example.rejected is None:
+        return {field: answer}
+    if isinstance(example, CompletionExample):
+        return {"chosen": answer, "rejected": example.rejected}
+    _, chosen, rejected = _sides(example)
+    return {"chosen": _blocks(map(_plain_text, chosen)), "rejected": _blocks(map(_plain_text, rejected))}
 
 
-def _split(question: str, messages: tuple[Message, ...]) -> dict[str, Any]:
+def _split(question: str, messages: Sequence[Message]) -> dict[str, str]:
     last = next((message for message in reversed(messages) if message.role == "user"), None)
     end = f"\n\n{last.alpaca_input}" if last is not None and last.alpaca_input else None
     if end is not None and question.endswith(end) and len(question) > len(end):
@@ -144,47 +196,136 @@ def _split(question: str, messages: tuple[Message, ...]) -> dict[str, Any]:
     return {"instruction": question, "input": ""}
 
 
-def _pairs(messages: tuple[Message, ...]) -> list[tuple[str, str]]:
-    """Question and answer of each round, the unanswered end left out; neighbours of one side are joined."""
-    pairs: list[tuple[list[str], list[str]]] = [([], [])]
+class _Round:
+    """What was asked, by user and tools, and what was answered."""
+
+    __slots__ = ("answers", "questions")
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+        self.answers: list[str] = []
+
+    @property
+    def question(self) -> str:
+        return _blocks(self.questions)
+
+    @property
+    def answer(self) -> str:
+        return _blocks(self.answers)
+
+
+def _rounds(messages: Iterable[Message]) -> list[_Round]:
+    """The rounds of a conversation; neighbouring turns of one side are in one round."""
+    rounds = [_Round()]
     for message in messages:
         if message.role == "system":
             continue
-        if message.role != "assistant" and pairs[-1][1]:
-            pairs.append(([], []))
-        pairs[-1][0 if message.role != "assistant" else 1].append(_plain_text(message))
-    if len(pairs) > 1 and not pairs[-1][1]:
-        pairs.pop()
-    return [("\n\n".join(filter(None, question)), "\n\n".join(filter(None, answer))) for question, answer in pairs]
+        if message.role == "assistant":
+            rounds[-1].answers.append(_plain_text(message))
+            continue
+        if rounds[-1].answers:
+            rounds.append(_Round())
+        rounds[-1].questions.append(_plain_text(message))
+    return rounds
 
 
-def _system(messages: tuple[Message, ...]) -> str:
-    return "\n\n".join(message.content for message in messages if message.role == "system" and message.content)
+def _blocks(texts: Iterable[str]) -> str:
+    return "\n\n".join(filter(None, texts))
 
 
 def _plain_text(message: Message) -> str:
-    texts = [message.content, call_text(message.tool_calls) if message.tool_calls else ""]
-    return "\n\n".join(filter(None, texts))
+    return _blocks((message.content, call_text(message.tool_calls))) if message.tool_calls else message.content
 
 
 def _completion(example: Example) -> dict[str, Any]:
     if isinstance(example, CompletionExample):
-        return {"prompt": example.prompt, **_answers(example.completion, example.rejected, "completion")}
+        return {"prompt": example.prompt, **_answers(example, example.completion, "completion")}
     messages = example.messages
     last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=len(messages))
     answer = _plain_text(messages[last]) if last < len(messages) else ""
-    prompt = messages[:last]
-    answers = _answers(answer, None, "completion")
-    if example.rejected is not None:
-        prompt = messages[: example.rejected.after]
-        chosen = "\n\n".join(filter(None, map(_plain_text, messages[example.rejected.after :])))
-        rejected = "\n\n".join(filter(None, map(_plain_text, example.rejected.turns)))
-        answers = _answers(chosen, rejected, "completion")
-    talk = [message for message in prompt if message.role != "system"]
-    if len(talk) == 1:
+    prompt = messages[:last] if example.rejected is None else messages[: example.rejected.after]
+    answers = _answers(example, answer, "completion")
+    if sum(message.role != "system" for message in prompt) == 1:
         return {"prompt": "".join(f"{_plain_text(message)}\n\n" for message in prompt), **answers}
     lines = [f"{TRANSCRIPT_ROLES[message.role]}:\n{_plain_text(message)}\n\n" for message in prompt]
     return {"prompt": "".join([*lines, "Assistant:\n"]) if lines else "", **answers}
 
 
 _WRITERS = {"openai": _openai, "sharegpt": _sharegpt, "alpaca": _alpaca, "completion": _completion}
+
+
+def _completion_losses(example: CompletionExample, format: Format) -> Iterator[str]:
+    if format != "completion":
+        if not example.prompt:
+            yield "A text without a prompt becomes an answer without a question."
+        answers = (
+            (example.completion, example.rejected) if example.rejected is not None or "tools" in example.fields else ()
+        )
+    else:
+        answers = (example.prompt, example.completion, example.rejected or "")
+    if any(answer and _read_otherwise(answer, example) for answer in answers):
+        yield READ_OTHERWISE
+
+
+def _chat_losses(example: ChatExample, format: Format) -> Iterator[str]:
+    turns = example.messages if example.rejected is None else (*example.messages, *example.rejected.turns)
+    if format == "openai":
+        if any(message.fields and not OPENAI_KEYS.isdisjoint(message.fields) for message in turns):
+            yield RENAMED_TURN_FIELD
+    elif format == "sharegpt":
+        yield from _sharegpt_losses(turns)
+    else:
+        if format == "completion":
+            yield "The roles of a conversation become plain text."
+        if any(message.tool_calls or message.role == "tool" for message in turns):
+            yield "Tool calls and tool results become plain text."
+        if any(message.name is not None or message.fields for message in turns):
+            yield "Names and other fields of single messages are dropped."
+        if format == "alpaca":
+            yield from _order_losses(example)
+        elif example.rejected is None and example.messages and example.messages[-1].role != "assistant":
+            yield AFTER_ANSWER
+
+
+def _sharegpt_losses(turns: Sequence[Message]) -> Iterator[str]:
+    if any(message.fields and not SHAREGPT_KEYS.isdisjoint(message.fields) for message in turns):
+        yield RENAMED_TURN_FIELD
+    calling = [message for message in turns if message.tool_calls]
+    if any(message.content for message in calling):
+        yield "A message with both text and tool calls becomes two turns."
+    if any(not _calls_survive(message) for message in calling):
+        yield "Tool calls keep no more than name, arguments and id, and their JSON is spaced anew."
+
+
+def _calls_survive(message: Message) -> bool:
+    (turn,) = _sharegpt_turns([Message(message.role, "", None, message.tool_calls)])
+    return read_turns(turn)[0].tool_calls == message.tool_calls
+
+
+def _order_losses(example: ChatExample) -> Iterator[str]:
+    """What Alpaca's rounds of one question and one answer, after one system text, cannot hold."""
+    prompt, chosen, rejected = _sides(example)
+    roles = [message.role for message in (*prompt, *chosen)]
+    talk = [role for role in roles if role != "system"]
+    if roles.count("system") > 1 or "system" in roles[1:]:
+        yield "System messages are joined at the start."
+    elif any(message.role == "system" and not message.content for message in prompt):
+        yield "An empty system message is dropped."
+    if talk[-1:] != ["assistant"]:
+        yield AFTER_ANSWER if "assistant" in talk else "A conversation without an answer gets an empty one."
+    if talk[:1] == ["assistant"]:
+        yield "An answer without a question gets an empty one."
+    if any(a == b or "tool" in (a, b) for a, b in pairwise(talk)) or (
+        rejected and (len(chosen), len(rejected)) != (1, 1)
+    ):
+        yield "Neighbouring turns of one side become one."
+    answers = (*chosen, *rejected) or prompt[-1:]
+    if any(_read_otherwise(answer.content, example) for answer in answers):
+        yield READ_OTHERWISE
+
+
+def _read_otherwise(text: str, example: Example) -> bool:
+    """Whether a text is the JSON of turns, or of tool calls beside tools, so that it is read as these."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return False
+    return names_speakers(text) or ("tools" in example.fields and calls_in(text) is not None)

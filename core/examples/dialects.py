@@ -1,84 +1,33 @@
 """How records spell an example: which dialect one is in, and how to read it."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import DataError
 from ..untrusted import quote
+from .choices import read_options, right_option, written
 from .convert import losses as losses
 from .convert import to_record as to_record
-from .turns import has_roles, join, looks_like_turns, read_turns, text_of
+from .recognise import ANSWER_FIELDS as ANSWER_FIELDS
+from .recognise import CONTEXT_FIELDS as CONTEXT_FIELDS
+from .recognise import PART_WORDS as PART_WORDS
+from .recognise import QUESTION_FIELDS as QUESTION_FIELDS
+from .recognise import SYSTEM_FIELDS as SYSTEM_FIELDS
+from .recognise import TURN_FIELDS as TURN_FIELDS
+from .recognise import Dialect as Dialect
+from .recognise import Part, plain
+from .recognise import recognise as recognise
+from .text import parsed
+from .tool_calls import calls_in
+from .transcripts import transcript
+from .turns import begins_asked, content_text, join, names_speakers, read_turns, text_of
 from .types import ChatExample, CompletionExample, Example, Message, Rejected
 from .types import Format as Format
 
-DialectName = Literal["alpaca", "sharegpt", "openai", "completion", "preference", "pair", "text", "columns"]
-Part = Literal["system", "user", "context", "assistant", "prompt", "completion", "messages", "history", "rejected"]
-
-TURN_FIELDS = ("messages", "conversations", "conversation", "turns", "dialog", "dialogue", "chat")
-SYSTEM_FIELDS = ("system", "system_prompt", "system_message")
-CONTEXT_FIELDS = ("input", "context", "passage", "background")
-# First one found wins; both lists go from the clearest name to the vaguest.
-QUESTION_FIELDS = (
-    *("question", "instruction", "query", "prompt", "user", "human", "problem", "input"),
-    *("text", "sentence", "source", "document", "article", "review", "message"),
-)
-ANSWER_FIELDS = (
-    *("answer", "response", "output", "completion", "assistant", "reply", "solution", "best_answer"),
-    *("label", "target", "labels", "summary", "class", "sentiment", "intent"),
-)
-
-# What a person may write as the role of a column, beside the parts' own names.
-PART_WORDS: dict[str, Part] = {
-    **dict.fromkeys(("system", *SYSTEM_FIELDS), "system"),
-    **dict.fromkeys(("user", "human", "question", "instruction", "query"), "user"),
-    **dict.fromkeys(("context", "input", "passage"), "context"),
-    **dict.fromkeys(
-        ("assistant", "gpt", "bot", "answer", "response", "output", "label", "target", "chosen"), "assistant"
-    ),
-    "prompt": "prompt",
-    **dict.fromkeys(("completion", "text"), "completion"),
-    **dict.fromkeys(TURN_FIELDS, "messages"),
-    "history": "history",
-    "rejected": "rejected",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How one record spells its example."""
-
-    name: DialectName
-    """alpaca, sharegpt, openai, completion: the format it is in. pair: a question and an answer field. preference:
-    a chosen and a rejected answer. text: one text without a prompt. columns: as the caller said."""
-
-    parts: Mapping[str, Part]
-    """Field of the record -> the part of the example it holds."""
-
-    @property
-    def label(self) -> str:
-        """The dialect for a person, such as `pair (question, answer)`."""
-        return f"{self.name} ({', '.join(self.parts)})"
-
-
-def recognise(record: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> Dialect | None:
-    """The dialect of a record, or None when its fields say nothing known.
-
-    `columns` maps fields to roles (system, user, context, assistant, prompt, completion, messages, history, or a
-    common word for one) and then decides alone; role -> field is understood too.
-
-    Raises:
-        DataError: `columns` names a role that is not known, or none of its fields is in the record.
-    """
-    if columns:
-        return _mapped(record, columns)
-    names = {_plain(field): field for field in reversed(list(record)) if record[field] is not None}
-    for attempt in (_preference, _turns, _alpaca, _completion, _pair, _text):
-        dialect = attempt(record, names)
-        if dialect is not None:
-            return dialect
-    return None
+Parts = dict[Part, dict[str, Any]]  # the record's fields by the part of the example that they hold
+SEVERAL = ("answer", "answers", "positive", "pos")  # fields that may list several right answers
+BEST = ("is_accepted", "accepted", "selected")
+SCORES = ("pm_score", "score")
 
 
 def read_record(record: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> Example:
@@ -100,45 +49,67 @@ def read_dialect(record: Mapping[str, Any], dialect: Dialect) -> Example:
     Raises:
         DataError: A part of the record is not what the dialect needs.
     """
-    parts: dict[Part, list[Any]] = {}
-    for field, part in dialect.parts.items():
-        if record.get(field) is not None:
-            parts.setdefault(part, []).append(record[field])
-    left = {field: value for field, value in record.items() if field not in dialect.parts}
-    if "rejected" in parts:
-        return _pair_of_answers(parts, left)
-    if "messages" in parts:
-        return ChatExample(_conversation(parts), left)
-    if looks_like_turns(parts.get("prompt", [None])[0]):
-        turns = parts.pop("prompt")
-        return ChatExample(_conversation({**parts, "messages": turns}), left)
-    if "completion" in parts:
-        prompt, completion = join(parts.get("prompt", [])), join(parts["completion"])
-        return CompletionExample(prompt, completion, left)
-    return ChatExample(_question_and_answer(parts), left)
+    parts: Parts = {}
+    used = dialect.parts
+    for field, part in used.items():
+        value = record.get(field)
+        if value is None:
+            continue
+        if part in parts:
+            parts[part][field] = value
+        else:
+            parts[part] = {field: value}
+    left = {field: value for field, value in record.items() if field not in used}
+    example = next((read for part, read in _READERS if part in parts), _question_and_answer)(parts, left)
+    for fields in parts.values():  # what the reader did not take
+        left.update(fields)
+    if "functions" in left and "tools" not in left and _are_functions(left["functions"]):
+        left["tools"] = [{"type": "function", "function": function} for function in left.pop("functions")]
+    return example
 
 
-def _pair_of_answers(parts: Mapping[Part, list[Any]], left: Mapping[str, Any]) -> Example:
-    """A preference pair; a prompt that is not given is what both answers begin with."""
-    answers = [
-        (parts.get(part) or [""])[0] for part in ("completion" if "completion" in parts else "assistant", "rejected")
-    ]
-    prompt = parts.get("prompt", [""])[0]
-    if "completion" in parts and not looks_like_turns(prompt) and all(isinstance(answer, str) for answer in answers):
-        return CompletionExample(text_of(prompt), answers[0], left, answers[1])
-    chosen, rejected = (
-        read_turns(answer) if looks_like_turns(answer) else (Message("assistant", text_of(answer)),)
-        for answer in answers
+def _are_functions(value: Any) -> bool:
+    """Whether it is the list in which OpenAI once kept what `tools` keeps."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) and "name" in one for one in value)
+
+
+def _preference(parts: Parts, left: dict[str, Any]) -> Example:
+    plain_text = "completion" in parts
+    chosen = _only(parts.pop("completion" if plain_text else "assistant"))
+    rejected = _only(parts.pop("rejected"))
+    if plain_text and not names_speakers(chosen) and not names_speakers(rejected):
+        return CompletionExample(_text(parts, "prompt"), text_of(chosen), left, text_of(rejected))
+    repeats = begins_asked(chosen) and begins_asked(rejected)
+    turns = tuple(
+        read_turns(answer) if repeats or names_speakers(answer) else (Message("assistant", text_of(answer)),)
+        for answer in (chosen, rejected)
     )
-    shared = _shared(chosen, rejected)
-    before = {part: values for part, values in parts.items() if part not in ("assistant", "completion", "rejected")}
-    if shared:
-        return ChatExample(chosen, left, Rejected(shared, rejected[shared:]))
-    if "messages" in before or looks_like_turns(prompt):
-        asked = _conversation({"messages": [prompt], **before})
-    else:
-        asked = _question_and_answer(before)
-    return ChatExample((*asked, *chosen), left, Rejected(len(asked), rejected))
+    if repeats and (example := _repeated(parts, left, *turns)) is not None:
+        return example
+    if not parts.keys() - {"system"}:
+        raise DataError("The two answers have no prompt.", "Correct the record, or name the prompt with `columns`.")
+    asked = _prompt(parts, left)
+    return ChatExample((*asked, *turns[0]), left, Rejected(len(asked), turns[1]))
+
+
+def _repeated(
+    parts: Parts, left: dict[str, Any], chosen: tuple[Message, ...], rejected: tuple[Message, ...]
+) -> ChatExample | None:
+    """The pair whose answers both repeat the prompt; None when a given prompt says that they do not."""
+    after = _shared(chosen, rejected)
+    if "messages" in parts:
+        given = _only(parts["messages"])
+        asked = read_turns(given) if given != [] else ()
+        if asked == chosen[: len(asked)] == rejected[: len(asked)] and 0 < len(asked) < min(len(chosen), len(rejected)):
+            after = len(asked)
+        elif asked != chosen:
+            return None
+        del parts["messages"]
+    prompt = parts.get("prompt", {})
+    if any(message.role == "user" and message.content in prompt.values() for message in chosen[:after]):
+        del parts["prompt"]
+    messages = _with_system(chosen, parts)
+    return ChatExample(messages, left, Rejected(after + len(messages) - len(chosen), rejected[after:]))
 
 
 def _shared(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> int:
@@ -147,130 +118,170 @@ def _shared(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> int:
     return next((i for i in range(longest) if chosen[i] != rejected[i]), max(longest, 0))
 
 
-def _conversation(parts: Mapping[Part, list[Any]]) -> tuple[Message, ...]:
-    messages = read_turns(parts["messages"][0])
-    if "system" in parts and not any(message.role == "system" for message in messages):
-        system = join(parts["system"])
-        messages = (Message("system", system), *messages) if system else messages
-    for answer in (*parts.get("assistant", ()), *parts.get("completion", ())):
-        messages += read_turns(answer) if looks_like_turns(answer) else (Message("assistant", text_of(answer)),)
+def _prompt(parts: Parts, left: dict[str, Any]) -> tuple[Message, ...]:
+    """The turns before the answers of a preference pair."""
+    if "request" in parts:
+        request = dict(_only(parts.pop("request")))
+        turns = read_turns(request.pop("messages"))
+        for name, value in request.items():
+            left[name if name not in left else f"input_{name}"] = value
+        return turns
+    if "messages" in parts:
+        given = _only(parts.pop("messages"))
+        return _with_system(read_turns(given) if given != [] else (), parts)
+    return _question(parts)
+
+
+def _choice(parts: Parts, left: dict[str, Any]) -> Example:
+    """A question with its options, answered with the right one's letter and text."""
+    names = [plain(field) for field in parts["options"]]
+    options = read_options(parts.pop("options"))
+    key, said = next(iter(parts.pop("key").items()))
+    right = right_option(options, names, plain(key), said)
+    answer = text_of(said) if right is None else "{}. {}".format(*options[right])
+    parts["context"] = {**parts.get("context", {}), "options": written(options)}
+    return ChatExample((*_question(parts), Message("assistant", answer)), left)
+
+
+def _translation(parts: Parts, left: dict[str, Any]) -> Example:
+    """A text and its translation, in the record's order; the languages are kept."""
+    value = _only(parts.pop("translation"))
+    (source, text), (target, translated) = (parsed(value) if isinstance(value, str) else value).items()
+    left |= {
+        name: said for name, said in (("source_language", source), ("target_language", target)) if name not in left
+    }
+    return ChatExample((Message("user", text), Message("assistant", translated)), left)
+
+
+def _interleaved(parts: Parts, left: dict[str, Any]) -> Example:
+    pairs = zip(_only(parts.pop("questions")), _only(parts.pop("answers")), strict=True)
+    messages = (message for asked, said in pairs for message in (Message("user", asked), Message("assistant", said)))
+    return ChatExample(_with_system(tuple(messages), parts), left)
+
+
+def _conversation(parts: Parts, left: dict[str, Any]) -> Example:
+    messages = _with_system(read_turns(_only(parts.pop("messages"))), parts)
+    for part in ("assistant", "completion"):
+        if part in parts:
+            messages += _answers(parts.pop(part), left)
     if not messages:
         raise DataError("The conversation has no turns.", "Drop the record or fill it.")
-    return messages
+    return ChatExample(messages, left)
 
 
-def _question_and_answer(parts: Mapping[Part, list[Any]]) -> tuple[Message, ...]:
+def _completion(parts: Parts, left: dict[str, Any]) -> Example:
+    prompt = next(iter(parts.get("prompt", {}).values()), None)
+    if prompt is not None and names_speakers(prompt):
+        parts["messages"] = parts.pop("prompt")
+        return _conversation(parts, left)
+    text = _text(parts, "completion")
+    if prompt is None and "prompt" not in parts and (turns := transcript(text)) is not None:
+        return ChatExample(_with_system(read_turns(turns), parts), left)
+    return CompletionExample(_text(parts, "prompt"), text, left)
+
+
+def _question_and_answer(parts: Parts, left: dict[str, Any]) -> Example:
+    messages = _question(parts)
+    if "assistant" in parts:
+        messages += _answers(parts.pop("assistant"), left)
+    return ChatExample(messages, left)
+
+
+_READERS = (
+    ("rejected", _preference),
+    ("options", _choice),
+    ("translation", _translation),
+    ("questions", _interleaved),
+    ("messages", _conversation),
+    ("completion", _completion),
+)
+
+
+def _only(fields: Mapping[str, Any]) -> Any:
+    """The value of the first field; a part that is no text cannot be several fields."""
+    return next(iter(fields.values()))
+
+
+def _text(parts: Parts, part: Part) -> str:
+    """The text of a part, which is taken; empty when the record has none."""
+    fields = parts.pop(part, None)
+    if fields is None:
+        return ""
+    if len(fields) > 1:
+        return join(fields.values())
+    value = _only(fields)
+    return value if isinstance(value, str) else text_of(value)
+
+
+def _with_system(messages: tuple[Message, ...], parts: Parts) -> tuple[Message, ...]:
+    """The conversation with the record's system text, unless it has one of its own; another text is not taken."""
+    if "system" not in parts:
+        return messages
+    given = [message.content for message in messages if message.role == "system"]
+    text = join(map(content_text, parts["system"].values()))
+    if not given or text == given[0] or not text:
+        del parts["system"]
+    return (Message("system", text), *messages) if text and not given else messages
+
+
+def _question(parts: Parts) -> tuple[Message, ...]:
     messages: list[Message] = []
-    if system := join(parts.get("system", [])):
+    if "system" in parts and (system := _text(parts, "system")):
         messages.append(Message("system", system))
-    for pair in parts.get("history", [[]])[0]:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise DataError("`history` is not a list of [question, answer] pairs.", "Correct the record.")
-        messages += [Message("user", text_of(pair[0])), Message("assistant", text_of(pair[1]))]
-    context = join(parts.get("context", []))
-    question = join([*parts.get("user", []), *parts.get("prompt", [])])
+    if "history" in parts:
+        messages += _history(_only(parts.pop("history")))
+    question = _text(parts, "user")
+    if "prompt" in parts:
+        question = join((question, _text(parts, "prompt")))
+    context = _text(parts, "context")
     if question and context:
         messages.append(Message("user", f"{question}\n\n{context}", alpaca_input=context))
     else:
         messages.append(Message("user", question or context))
-    if "assistant" in parts:
-        messages += _answers(parts["assistant"])
     return tuple(messages)
 
 
-def _answers(values: list[Any]) -> tuple[Message, ...]:
-    if looks_like_turns(values[0]):
-        return tuple(turn for turn in read_turns(values[0]) if turn.role == "assistant")
-    return (Message("assistant", join(values)),)
+def _history(value: Any) -> list[Message]:
+    pairs = parsed(value) or [] if isinstance(value, str) else value
+    messages: list[Message] = []
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise DataError("`history` is not a list of [question, answer] pairs.", "Correct the record.")
+        messages += [Message("user", text_of(pair[0])), Message("assistant", text_of(pair[1]))]
+    return messages
 
 
-def _plain(field: str) -> str:
-    return re.sub(r"[\s\-]+", "_", str(field).strip().lower())
+def _answers(fields: Mapping[str, Any], left: dict[str, Any]) -> tuple[Message, ...]:
+    if len(fields) > 1:
+        return (Message("assistant", join(fields.values())),)
+    field, value = next(iter(fields.items()))
+    if isinstance(value, str):
+        if value[:1] not in ("[", "{"):
+            return (Message("assistant", value),)
+        if "tools" in left and (calls := calls_in(value)):
+            return (Message("assistant", "", None, calls),)
+    elif names_speakers(value):
+        turns = read_turns(value)
+        if all(turn.role in ("assistant", "tool") for turn in turns):
+            return turns
+    if plain(field) in SEVERAL and (best := _best(parsed(value) if isinstance(value, str) else value)) is not None:
+        if value != [best]:
+            left[field] = value
+        return (Message("assistant", best),)
+    return (Message("assistant", text_of(value)),)
 
 
-def _first(names: Mapping[str, str], wanted: tuple[str, ...]) -> str | None:
-    return next((names[name] for name in wanted if name in names), None)
-
-
-def _optional(names: Mapping[str, str], wanted: tuple[str, ...], part: Part) -> dict[str, Part]:
-    field = _first(names, wanted)
-    return {} if field is None else {field: part}
-
-
-def _turn_field(record: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
-    fields = (names[name] for name in TURN_FIELDS if name in names)
-    return next((field for field in fields if looks_like_turns(record[field])), None)
-
-
-def _turns(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    field = _turn_field(record, names)
-    if field is None:
+def _best(value: Any) -> str | None:
+    """The first of several right answers, or the one that is marked or scored best; None for another value."""
+    if isinstance(value, Mapping):
+        value = value.get("text", value.get("value"))
+        return value if isinstance(value, str) else _best(value)
+    if not isinstance(value, (list, tuple)):
         return None
-    name: DialectName = "openai" if has_roles(record[field]) else "sharegpt"
-    return Dialect(name, {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")})
-
-
-def _preference(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    if "chosen" not in names or "rejected" not in names:
+    if all(isinstance(one, str) for one in value):
+        return value[0] if value else ""
+    if not all(isinstance(one, Mapping) and isinstance(one.get("text"), str) for one in value):
         return None
-    answers: dict[str, Part] = {names["chosen"]: "assistant", names["rejected"]: "rejected"}
-    system = _optional(names, SYSTEM_FIELDS, "system")
-    if field := _turn_field(record, names):
-        return Dialect("preference", {**system, field: "messages", **answers})
-    question = _first(names, QUESTION_FIELDS)
-    if question is None:
-        turns = looks_like_turns(record[names["chosen"]]) and looks_like_turns(record[names["rejected"]])
-        return Dialect("preference", answers) if turns else None
-    if names.get("prompt") == question and not system:
-        return Dialect("preference", {question: "prompt", names["chosen"]: "completion", names["rejected"]: "rejected"})
-    context: dict[str, Part] = {names["input"]: "context"} if "input" in names and names["input"] != question else {}
-    history = _optional(names, ("history",), "history")
-    return Dialect("preference", {**system, **history, question: "user", **context, **answers})
-
-
-def _alpaca(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    if "instruction" not in names or "output" not in names:
-        return None
-    parts: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, ("history",), "history")}
-    # A null `input` belongs to the dialect as much as an empty one.
-    context: dict[str, Part] = {field: "context" for field in record if _plain(field) == "input"}
-    return Dialect("alpaca", {**parts, names["instruction"]: "user", **context, names["output"]: "assistant"})
-
-
-def _completion(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    if "prompt" not in names or "completion" not in names:
-        return None
-    return Dialect("completion", {names["prompt"]: "prompt", names["completion"]: "completion"})
-
-
-def _pair(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    answer = _first(names, ANSWER_FIELDS)
-    question = _first(names, QUESTION_FIELDS)
-    if answer is None or question is None:
-        return None
-    rest = {name: field for name, field in names.items() if field != question}
-    context = _optional(rest, CONTEXT_FIELDS, "context")
-    return Dialect(
-        "pair", {**_optional(names, SYSTEM_FIELDS, "system"), question: "user", **context, answer: "assistant"}
-    )
-
-
-def _text(record: Mapping[str, Any], names: Mapping[str, str]) -> Dialect | None:
-    field = _first(names, ("text", "content", "completion"))
-    return None if field is None else Dialect("text", {field: "completion"})
-
-
-def _mapped(record: Mapping[str, Any], columns: Mapping[str, str]) -> Dialect:
-    parts: dict[str, Part] = {}
-    for key, value in columns.items():
-        turned_round = key not in record and value in record and _plain(key) in PART_WORDS
-        field, word = (value, key) if turned_round else (key, value)
-        part = PART_WORDS.get(_plain(word))
-        if part is None:
-            known = ", ".join(dict.fromkeys(PART_WORDS.values()))
-            raise DataError(f"`columns` gives {quote(field)} the unknown role {quote(word)}.", f"Use one of: {known}.")
-        if field in record:
-            parts[field] = part
-    if not parts:
-        raise DataError("None of the fields in `columns` is in the record.", "Name fields that the records have.")
-    return Dialect("columns", parts)
+    score = next((key for key in SCORES if all(isinstance(one.get(key), (int, float)) for one in value)), None)
+    marked = next((one for one in value if any(one.get(key) is True for key in BEST)), None)
+    return (marked or (value[0] if score is None else max(value, key=lambda one: one[score])))["text"]

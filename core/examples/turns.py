@@ -1,62 +1,111 @@
 """Lists of turns, as ShareGPT, OpenAI and their many relatives write them."""
 
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import DataError
 from ..untrusted import quote
+from .content import read_content
+from .text import json_text, parsed
+from .tool_calls import FIX, call, calls_in, read_calls
+from .tool_calls import arguments_of as arguments_of
+from .tool_calls import call_text as call_text
+from .transcripts import transcript
 from .types import Message, Role
 
 ROLES: dict[str, Role] = {
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "ai", "model", "chatbot", "function_call"), "assistant"),
+    **dict.fromkeys(("user", "human", "prompter", "customer", "client"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "chatgpt", "ai", "model", "chatbot", "agent", "llm"), "assistant"),
+    **dict.fromkeys(("claude", "bard", "bing", "function_call", "tool_call"), "assistant"),
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "observation", "function", "function_response", "tool_response"), "tool"),
+    **dict.fromkeys(("tool_result", "tool_output", "function_result", "ipython"), "tool"),
 }
-SPEAKER_KEYS = ("role", "from", "speaker")
-CONTENT_KEYS = ("content", "value", "text", "message")
-USED_KEYS = frozenset({"name", "tool_calls", "function_call"})
-FIX = "Correct the record, or say with `columns` which field holds what."
+# A turn that is a question and its answer in one: {"human": ..., "assistant": ...}, {"instruction": ..., "output": ...}
+PAIR_ROLES: dict[str, Role] = {
+    **ROLES,
+    **dict.fromkeys(("question", "instruction", "prompt", "input", "query", "q"), "user"),
+    **dict.fromkeys(("answer", "response", "output", "reply", "completion", "a"), "assistant"),
+}
+PAIR_ORDER = {"system": 0, "user": 1, "tool": 2, "assistant": 3}
+SPEAKER_KEYS = ("role", "from", "speaker", "author", "sender")
+CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
+CALL_WORDS = ("function_call", "tool_call")
+SPOKEN = re.compile(r"(\w+):\s*", re.ASCII)
 
 
 def looks_like_turns(value: Any) -> bool:
-    """Whether a field holds a list of turns (or the JSON text of one)."""
+    """Whether a field holds turns: objects that name a speaker or are a pair, texts, pairs of texts, a text of these.
+
+    A text counts only when it is the JSON or Python list of objects that name their speakers, or of pairs.
+    """
     if isinstance(value, str):
-        value = _parsed(value)
+        turns = parsed(value)
+        return turns is not None and not _all_texts(turns) and looks_like_turns(turns)
     if isinstance(value, Mapping):
-        return _key(value, SPEAKER_KEYS) is not None
+        return _key(value, SPEAKER_KEYS) is not None and _key(value, CONTENT_KEYS) is not None
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if isinstance(value[0], Mapping):
+        return all(isinstance(turn, Mapping) and _is_turn(turn) for turn in value)
+    return _all_texts(value) or _all_pairs(value)
+
+
+def names_speakers(value: Any) -> bool:
+    """Whether a turn or a list of turns (or the text of one) names each speaker by a known word."""
+    turns = parsed(value) if isinstance(value, str) else value
+    turns = [turns] if isinstance(turns, Mapping) else turns
     return (
-        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(turn, (Mapping, str)) for turn in value)
+        isinstance(turns, (list, tuple))
+        and bool(turns)
+        and all(isinstance(turn, Mapping) and _role(turn) is not None for turn in turns)
     )
+
+
+def begins_asked(value: Any) -> bool:
+    """Whether an answer repeats the conversation before it: its first turn is not the assistant's."""
+    if isinstance(value, str):
+        value = parsed(value) or transcript(value)
+    first = value[0] if isinstance(value, (list, tuple)) and value else None
+    return isinstance(first, Mapping) and _role(first) in ("system", "user")
 
 
 def has_roles(value: Any) -> bool:
     """Whether a list of turns (or the JSON text of one) names its speakers in `role`, as OpenAI does."""
-    turns = _parsed(value) if isinstance(value, str) else value
+    turns = parsed(value) if isinstance(value, str) else value
     first = turns[0] if isinstance(turns, (list, tuple)) and turns else turns
     return isinstance(first, Mapping) and "role" in first
 
 
 def read_turns(value: Any) -> tuple[Message, ...]:
-    """The messages of a list of turns, of one turn, or of the JSON text of either.
+    """The messages of a list of turns, of one turn, or of the text of either (JSON, Python, transcript).
 
-    A turn is {role|from|speaker, content|value|text|message}, a {user, assistant} pair, or a bare text (user first).
+    A turn is {role|from|speaker, content|value|text|message}, a {user, assistant} pair, a [question, answer] pair, a
+    [role, text] pair, or a bare text (user first). One object of equal lists, {role: [...], content: [...]}, is a
+    list of turns too.
 
     Raises:
         DataError: A turn has no known role, or content that is not text.
     """
     if isinstance(value, str):
-        value = _parsed(value)
+        value = parsed(value) or transcript(value)
     if isinstance(value, Mapping):
-        value = [value]
+        value = _rows(value)
     if not isinstance(value, (list, tuple)):
         raise DataError("The conversation is not a list of turns.", FIX)
-    return tuple(message for index, turn in enumerate(value) for message in _read_turn(turn, index))
+    if value and not isinstance(value[0], Mapping):
+        value = _spelled_out(value)
+    messages: list[Message] = []
+    for index, turn in enumerate(value):
+        messages += _read_turn(turn, index)
+    return tuple(messages)
 
 
 def text_of(value: Any) -> str:
     """A field's value as text: None is empty, a list of text parts is joined, anything else is its JSON.
+
+    A number is written as its record writes it.
 
     Raises:
         DataError: A content part is not text (an image, audio, a file).
@@ -70,8 +119,14 @@ def text_of(value: Any) -> str:
         and value
         and all(isinstance(part, Mapping) and "type" in part for part in value)
     ):
-        return "".join(_part_text(part) for part in value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+        return "".join(message.content for message in read_content(value, "user", {}))
+    return json_text(value) if isinstance(value, (Mapping, list, tuple, bool)) else str(value)
+
+
+def content_text(value: Any) -> str:
+    """The text of a turn's content: `text_of`, and Google's `{"parts": [...]}`."""
+    messages = read_content(value, "user", {}) if isinstance(value, Mapping) else None
+    return text_of(value) if messages is None else "".join(message.content for message in messages)
 
 
 def join(values: Iterable[Any]) -> str:
@@ -79,104 +134,140 @@ def join(values: Iterable[Any]) -> str:
     return "\n\n".join(text for text in map(text_of, values) if text)
 
 
-def call(name: str, arguments: Any) -> dict[str, Any]:
-    """One tool call in OpenAI's shape."""
-    return {"type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def call_text(tool_calls: Iterable[Mapping[str, Any]]) -> str:
-    """Tool calls as the JSON text that ShareGPT writes: one object, or a list of them."""
-    bare = [{"name": function["name"], "arguments": arguments_of(function)} for function in map(_function, tool_calls)]
-    return json.dumps(bare[0] if len(bare) == 1 else bare, ensure_ascii=False)
-
-
-def arguments_of(function: Mapping[str, Any]) -> Any:
-    """A call's arguments as a value: OpenAI writes them as JSON text, templates want the object."""
-    arguments = function.get("arguments", {})
-    if isinstance(arguments, str):
-        parsed = _parsed(arguments)
-        return arguments if parsed is None else parsed
-    return arguments
-
-
-def _function(tool_call: Mapping[str, Any]) -> Mapping[str, Any]:
-    return tool_call.get("function", tool_call)
-
-
-def _part_text(part: Mapping[str, Any]) -> str:
-    if part["type"] in ("text", "input_text", "output_text"):
-        return str(part.get("text", ""))
-    if part["type"] == "refusal":
-        return str(part.get("refusal", ""))
-    raise DataError(f"A message has a part of type {quote(str(part['type']))}; only text can be trained.", "Drop it.")
-
-
-def _parsed(text: str) -> Any:
-    if not text.lstrip().startswith(("[", "{")):
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
 def _key(turn: Mapping[str, Any], wanted: tuple[str, ...]) -> str | None:
-    return next((key for key in wanted if key in turn), None)
+    """The first wanted key that has a value, else the first that is there."""
+    here = [key for key in wanted if key in turn]
+    return next((key for key in here if turn[key] is not None), here[0] if here else None)
 
 
-def _read_turn(turn: Any, index: int) -> tuple[Message, ...]:
+def _role(turn: Mapping[str, Any]) -> Role | None:
+    speaker = _key(turn, SPEAKER_KEYS)
+    return None if speaker is None else ROLES.get(_word(turn[speaker]))
+
+
+def _word(value: Any) -> str:
+    return str(value).strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _is_turn(turn: Mapping[str, Any]) -> bool:
+    return _key(turn, SPEAKER_KEYS) is not None or any(_word(key) in PAIR_ROLES for key in turn)
+
+
+def _all_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(turn, str) for turn in value)
+
+
+def _all_pairs(value: Sequence[Any]) -> bool:
+    return all(
+        isinstance(turn, (list, tuple))
+        and len(turn) == 2
+        and all(text is None or isinstance(text, str) for text in turn)
+        for turn in value
+    )
+
+
+def _rows(turns: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """{role: [...], content: [...]} as a list of turns; any other object as a list of that one."""
+    speaker = _key(turns, SPEAKER_KEYS)
+    if speaker is None or not isinstance(turns[speaker], (list, tuple)):
+        return [turns]
+    columns = {key: cells for key, cells in turns.items() if isinstance(cells, (list, tuple))}
+    if len(columns) != len(turns) or len({len(cells) for cells in columns.values()}) != 1:
+        raise DataError("The columns of the conversation are not of one length.", FIX)
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _spelled_out(turns: Sequence[Any]) -> Sequence[Any]:
+    """Turns that are no objects as objects, where each says who speaks; else as they are."""
+    if _all_pairs(turns):
+        if all(turn[0] is not None and _word(turn[0]) in ROLES for turn in turns):
+            return [{"role": role, "content": text} for role, text in turns]
+        return [{"user": question, "assistant": answer} for question, answer in turns]
+    if _all_texts(turns):
+        spoken = [SPOKEN.match(turn) for turn in turns]
+        if all(match is not None and match[1].lower() in ROLES for match in spoken):
+            return [
+                {"role": match[1], "content": turn[match.end() :]}
+                for match, turn in zip(spoken, turns, strict=True)
+                if match
+            ]
+    return turns
+
+
+def _read_turn(turn: Any, index: int) -> list[Message]:
     if isinstance(turn, str):
-        return (Message("user" if index % 2 == 0 else "assistant", turn),)
+        return [Message("user" if index % 2 == 0 else "assistant", turn)]
     if not isinstance(turn, Mapping):
         raise DataError(f"Turn {index + 1} is neither an object nor a text.", FIX)
+    if len(turn) == 2:  # the usual turn, read without a detour
+        role, content = turn.get("role"), turn.get("content")
+        if isinstance(content, str) and isinstance(role, str) and role in ROLES and role not in CALL_WORDS:
+            return [Message(ROLES[role], content)]
     speaker = _key(turn, SPEAKER_KEYS)
-    return _read_pair(turn, index) if speaker is None else (_read_message(turn, speaker, index),)
+    return _read_pair(turn, index) if speaker is None else _read_message(turn, speaker, index)
 
 
-def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> Message:
-    word = str(turn[speaker]).strip().lower()
+def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> list[Message]:
+    word = _word(turn[speaker])
     if word not in ROLES:
         raise DataError(f"Turn {index + 1} has the unknown role {quote(word)}.", f"Known roles: {', '.join(ROLES)}.")
     content = _key(turn, CONTENT_KEYS)
-    calls = _calls(turn)
+    more = {key: value for key, value in turn.items() if value is not None and key != speaker and key != content}
+    calls = _calls(more)
     if content is None and calls is None:
         raise DataError(f"Turn {index + 1} has no content.", FIX)
-    text = "" if content is None else text_of(turn[content])
-    if word == "function_call" and calls is None:
-        calls = _calls_in(text)
+    name = more.pop("name", None)
+    said = None if content is None else turn[content]
+    if isinstance(said, (list, tuple, Mapping)):
+        messages = read_content(said, ROLES[word], more)
+        if messages is not None:
+            last = messages[-1]
+            own = (*(last.tool_calls or ()), *(calls or ())) or None
+            messages[-1] = Message(last.role, last.content, _name(name) or last.name, own, {**last.fields, **more})
+            return messages
+    text = text_of(said)
+    if word in CALL_WORDS and calls is None:
+        calls = _with_ids(calls_in(text), more)
         text = "" if calls else text
-    name = None if turn.get("name") is None else str(turn["name"])
-    used = {speaker, content, *USED_KEYS}
-    left = {key: value for key, value in turn.items() if key not in used and value is not None}
-    return Message(ROLES[word], text, name, calls, left)
+    return [Message(ROLES[word], text, _name(name), calls, more)]
 
 
-def _calls(turn: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
-    """The tool calls of a turn in OpenAI's shape, also those of its older `function_call`."""
-    calls, older = turn.get("tool_calls"), turn.get("function_call")
-    if isinstance(older, Mapping) and "name" in older and not calls:
-        calls = [call(str(older["name"]), older.get("arguments", {}))]
-    if not calls:
-        return None
-    if not isinstance(calls, (list, tuple)) or not all(isinstance(one, Mapping) for one in calls):
-        raise DataError("`tool_calls` is not a list of calls.", FIX)
-    if not all("name" in _function(one) for one in calls):
-        raise DataError("A tool call has no name.", FIX)
-    return tuple(calls)
+def _name(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
-def _calls_in(text: str) -> tuple[Mapping[str, Any], ...] | None:
-    """The tool calls that a ShareGPT `function_call` turn writes as JSON text; None when it is something else."""
-    parsed = _parsed(text)
-    calls = parsed if isinstance(parsed, list) else [parsed]
-    if not calls or not all(isinstance(one, dict) and "name" in one for one in calls):
-        return None
-    return tuple(call(str(one["name"]), one.get("arguments", {})) for one in calls)
+def _calls(more: dict[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
+    """The tool calls of a turn in OpenAI's shape, also those of its older `function_call`; taken out of `more`."""
+    if more.get("tool_calls"):
+        return read_calls(more.pop("tool_calls"))
+    more.pop("tool_calls", None)
+    older = more.get("function_call")
+    if isinstance(older, Mapping) and older.get("name") is not None:
+        del more["function_call"]
+        return (call(str(older["name"]), older.get("arguments", {})),)
+    return None
 
 
-def _read_pair(turn: Mapping[str, Any], index: int) -> tuple[Message, ...]:
-    messages = [Message(ROLES[key], text_of(value)) for key, value in turn.items() if key in ROLES]
-    if not messages:
+def _with_ids(
+    calls: tuple[Mapping[str, Any], ...] | None, more: dict[str, Any]
+) -> tuple[Mapping[str, Any], ...] | None:
+    """The calls with the ids that a ShareGPT turn keeps beside their text."""
+    ids = more.get("tool_call_ids")
+    if calls is None or not isinstance(ids, (list, tuple)) or len(ids) != len(calls):
+        return calls
+    del more["tool_call_ids"]
+    return tuple({"id": id, **one} for id, one in zip(ids, calls, strict=True))
+
+
+def _read_pair(turn: Mapping[str, Any], index: int) -> list[Message]:
+    said = [(PAIR_ROLES[word], value) for key, value in turn.items() if (word := _word(key)) in PAIR_ROLES]
+    if not said:
         keys = ", ".join(quote(str(key), 40) for key in list(turn)[:6])
         raise DataError(f"Turn {index + 1} has no role; its fields are {keys}.", FIX)
-    return tuple(messages)
+    said.sort(key=lambda one: PAIR_ORDER[one[0]])
+    messages = [Message(role, text_of(value)) for role, value in said if value is not None]
+    more = {key: value for key, value in turn.items() if value is not None and _word(key) not in PAIR_ROLES}
+    if more and messages:
+        last = messages[-1]
+        messages[-1] = Message(last.role, last.content, None, None, more)
+    return messages

@@ -1,0 +1,126 @@
+"""The content of one turn that is a list of parts: texts, thoughts, tool calls and results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import DataError
+from ..untrusted import quote
+from .text import json_text
+from .tool_calls import call
+from .types import Message, Role
+
+TEXTS = ("text", "input_text", "output_text")
+THOUGHTS = ("thinking", "reasoning")
+
+
+def read_content(content: Any, role: Role, more: Mapping[str, Any]) -> list[Message] | None:
+    """The messages that a turn's content parts are: tool results apart, all else of the turn in one message.
+
+    OpenAI's, Anthropic's, Google's (`parts`) and Bedrock's parts are known. None when the content is a plain value.
+
+    Args:
+        content: The content as the record has it.
+        role: Who speaks.
+        more: Other fields of the turn; reasoning that is there is not written over.
+
+    Raises:
+        DataError: A part is an image, audio or another thing that is not text.
+    """
+    if isinstance(content, Mapping):
+        content = content["parts"] if isinstance(content.get("parts"), (list, tuple)) else [content]
+    if all(isinstance(part, str) for part in content):
+        return [Message(role, "".join(content))] if content and role != "tool" else None
+    if not all(isinstance(part, str) or (isinstance(part, Mapping) and _kind(part) is not None) for part in content):
+        return None
+    return _Turn(role, more).read(content)
+
+
+def _kind(part: Mapping[str, Any]) -> str | None:
+    """What a part is, by its `type` or else by its one telling key; None when it is no content part."""
+    if isinstance(part.get("type"), str):
+        return part["type"]
+    if isinstance(part.get("text"), str):
+        return "thinking" if part.get("thought") is True else "text"
+    known = ("functionCall", "function_call", "functionResponse", "function_response", "toolUse", "toolResult")
+    other = ("inlineData", "inline_data", "fileData", "file_data", "image", "video", "document")
+    return next((key for key in (*known, *other) if isinstance(part.get(key), Mapping)), None)
+
+
+class _Turn:
+    """One turn being read."""
+
+    def __init__(self, role: Role, more: Mapping[str, Any]) -> None:
+        self.role: Role = role
+        self.more = more
+        self.texts: list[str] = []
+        self.thoughts: list[str] = []
+        self.calls: list[Mapping[str, Any]] = []
+        self.messages: list[Message] = []
+
+    def read(self, parts: Sequence[Any]) -> list[Message]:
+        for part in parts:
+            if isinstance(part, str):
+                self.texts.append(part)
+            else:
+                self.add(_kind(part) or "", part)
+        if self.texts or self.calls or self.thoughts or not self.messages:
+            self.flush()
+        return self.messages
+
+    def add(self, kind: str, part: Mapping[str, Any]) -> None:
+        if kind in TEXTS:
+            self.texts.append(str(part.get("text") or ""))
+        elif kind == "refusal":
+            self.texts.append(str(part.get("refusal") or ""))
+        elif kind in THOUGHTS:
+            self.thoughts.append(str(part.get(kind) or part.get("text") or ""))
+        elif kind == "tool_use":
+            self.calls.append(call(str(part.get("name")), part.get("input") or {}, **_id("id", part.get("id"))))
+        elif kind == "toolUse":
+            use = part[kind]
+            self.calls.append(call(str(use.get("name")), use.get("input") or {}, **_id("id", use.get("toolUseId"))))
+        elif kind in ("functionCall", "function_call"):
+            use = part[kind]
+            self.calls.append(call(str(use.get("name")), use.get("args") or {}, **_id("id", use.get("id"))))
+        elif kind in ("tool_result", "toolResult", "functionResponse", "function_response"):
+            self.result(kind, part)
+        else:
+            raise DataError(f"A message has a part of type {quote(kind)}; only text can be trained.", "Drop it.")
+
+    def result(self, kind: str, part: Mapping[str, Any]) -> None:
+        """A tool's result, which is a message of its own."""
+        if self.texts:
+            self.flush()
+        body = part.get(kind, part)
+        fields = _id("tool_call_id", body.get("tool_use_id") or body.get("toolUseId") or body.get("id"))
+        if body.get("is_error") or body.get("status") == "error":
+            fields["is_error"] = True
+        said = body.get("content") if kind in ("tool_result", "toolResult") else body.get("response")
+        self.messages.append(Message("tool", _result_text(said), body.get("name"), None, fields))
+
+    def flush(self) -> None:
+        fields = {}
+        if self.thoughts and not any(key in self.more for key in ("reasoning_content", *THOUGHTS)):
+            fields["reasoning_content"] = "\n\n".join(self.thoughts)
+        calls = tuple(self.calls) or None
+        self.messages.append(Message(self.role, "".join(self.texts), None, calls, fields))
+        self.texts, self.thoughts, self.calls = [], [], []
+
+
+def _id(key: str, value: Any) -> dict[str, Any]:
+    return {} if value is None else {key: value}
+
+
+def _result_text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, (list, tuple)) and all(isinstance(part, Mapping) for part in value):
+        return "\n".join(json_text(part["json"]) if "json" in part else _only_text(part) for part in value)
+    return json_text(value)
+
+
+def _only_text(part: Mapping[str, Any]) -> str:
+    if isinstance(part.get("text"), str):
+        return part["text"]
+    kind = quote(str(part.get("type")))
+    raise DataError(f"A tool result has a part of type {kind}; only text can be trained.", "Drop it.")

@@ -1,0 +1,321 @@
+"""Which dialect a record is in: by the names of its fields, and by their values where names alone do not tell."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from ..errors import DataError
+from ..untrusted import quote
+from .choices import find_choices
+from .text import parsed
+from .turns import begins_asked, has_roles, looks_like_turns, names_speakers
+
+# fmt: off
+DialectName = Literal[
+    "alpaca", "sharegpt", "openai", "completion", "preference", "pair", "choice", "translation", "text", "columns"
+]
+Part = Literal[
+    "system", "user", "context", "assistant", "prompt", "completion", "messages", "history", "rejected",
+    "request", "options", "key", "translation", "questions", "answers",
+]
+# fmt: on
+
+TURN_FIELDS = (
+    *("messages", "conversations", "conversation", "turns", "dialog", "dialogue", "chat"),
+    *("contents", "dialogs", "dialogues", "conversation_history", "chat_history", "utterances"),
+)
+SYSTEM_FIELDS = ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction")
+CONTEXT_FIELDS = (
+    *("input", "context", "passage", "background"),
+    *("paragraph", "article", "story"),
+)
+# First one found wins; both lists go from the clearest name to the vaguest.
+QUESTION_FIELDS = (
+    *("question", "instruction", "query", "prompt", "user", "human", "problem", "input"),
+    *("text", "sentence", "source", "document", "article", "review", "message"),
+    *("anchor", "question_stem", "ctx", "goal", "user_prompt", "user_input", "src", "dialogue", "dialog"),
+    *("post", "body", "selftext", "content", "tweet", "comment", "utterance", "report", "claim"),
+)
+ANSWER_FIELDS = (
+    *("answer", "response", "output", "completion", "assistant", "reply", "solution", "best_answer"),
+    *("accepted_answer", "correct_answer", "answers", "gpt", "bot", "model_output"),
+    *("label_text", "label_name", "label", "target", "labels", "summary", "class", "sentiment", "intent"),
+    *("highlights", "tgt", "emotion"),
+)
+LABEL_FIELDS = ("category", "topic")  # vague: the answer of a text only where nothing else is there
+TEXT_FIELDS = ("text", "content", "completion", "body", "document", "article", "raw_content")
+TITLED = ("body", "selftext", "content", "description", "post", "question_body")  # a title before them belongs to it
+TWO_TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"))
+ANSWER_PAIRS = (
+    *(("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("chosen_response", "rejected_response")),
+    *(("response_j", "response_k"), ("accepted", "rejected")),
+)
+FINDINGS = ("positive", "pos")  # what a search should find: the answer to one of these
+SEARCHES = ("query", "anchor", "question", "sentence1")
+IDS = frozenset({"id", "idx", "index", "uid", "uuid", "url", "split", "__index_level_0__"})
+
+# What a person may write as the role of a column, beside the parts' own names.
+PART_WORDS: dict[str, Part] = {
+    **dict.fromkeys(("system", *SYSTEM_FIELDS), "system"),
+    **dict.fromkeys(("user", "human", "question", "instruction", "query"), "user"),
+    **dict.fromkeys(("context", "input", "passage"), "context"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "bot", "answer", "response", "output", "label", "target", "chosen"), "assistant"
+    ),
+    "prompt": "prompt",
+    **dict.fromkeys(("completion", "text"), "completion"),
+    **dict.fromkeys(TURN_FIELDS, "messages"),
+    "history": "history",
+    "rejected": "rejected",
+}
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one record spells its example."""
+
+    name: DialectName
+    """alpaca, sharegpt, openai, completion: the format it is in. pair: a question and an answer field. preference:
+    a chosen and a rejected answer. choice: a question with options. translation: a text in two languages. text: one
+    text without a prompt. columns: as the caller said."""
+
+    parts: Mapping[str, Part]
+    """Field of the record -> the part of the example it holds."""
+
+    @property
+    def label(self) -> str:
+        """The dialect for a person, such as `pair (question, answer)`."""
+        return f"{self.name} ({', '.join(self.parts)})"
+
+
+def recognise(record: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> Dialect | None:
+    """The dialect of a record, or None when its fields say nothing known; of two that fit, the more explicit.
+
+    Records with the same fields filled are of one dialect, unless a value is a list or an object or the text of one.
+
+    `columns` maps fields to roles (system, user, context, assistant, prompt, completion, messages, history, or a
+    common word for one) and then decides alone; role -> field is understood too.
+
+    Raises:
+        DataError: `columns` names a role that is not known, or none of its fields is in the record.
+    """
+    if columns:
+        return _mapped(record, columns)
+    names = {plain(field): field for field in reversed(list(record)) if record[field] is not None}
+    for attempt in _ATTEMPTS:
+        dialect = attempt(record, names)
+        if dialect is not None:
+            return dialect
+    return None
+
+
+@lru_cache(maxsize=4096)
+def plain(field: str) -> str:
+    """A field's name as names are compared: lower case, words joined by underscores."""
+    return re.sub(r"[\s\-]+", "_", str(field).strip().lower())
+
+
+def first(names: Names, wanted: Iterable[str]) -> str | None:
+    """The record's spelling of the first wanted name that it has."""
+    return next((names[name] for name in wanted if name in names), None)
+
+
+def _optional(names: Names, wanted: tuple[str, ...], part: Part) -> dict[str, Part]:
+    field = first(names, wanted)
+    return {} if field is None else {field: part}
+
+
+def _preference(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    pair = next((pair for pair in ANSWER_PAIRS if pair[0] in names and pair[1] in names), None)
+    if pair is None:
+        return None
+    chosen, rejected = names[pair[0]], names[pair[1]]
+    if not (_is_answer(record[chosen]) and _is_answer(record[rejected])):
+        return None
+    whole = all(names_speakers(record[field]) and begins_asked(record[field]) for field in (chosen, rejected))
+    asked = _asked(record, names, whole=whole)
+    part: Part = "completion" if list(asked.values()) == ["prompt"] else "assistant"
+    return Dialect("preference", {**asked, chosen: part, rejected: "rejected"})
+
+
+def _asked(record: Mapping[str, Any], names: Names, *, whole: bool) -> dict[str, Part]:
+    """The fields of a preference pair's prompt, explicit ones first; `whole` when both answers repeat the prompt."""
+    system = _optional(names, SYSTEM_FIELDS, "system")
+    prompt, request = names.get("prompt"), names.get("input")
+    if prompt is not None and (record[prompt] == [] or names_speakers(record[prompt])):
+        return {**system, prompt: "messages"}
+    if request is not None and isinstance(record[request], Mapping) and "messages" in record[request]:
+        return {request: "request"}
+    turns = next((names[name] for name in TURN_FIELDS if name in names and _is_prompt(record[names[name]])), None)
+    if whole:
+        text: dict[str, Part] = {prompt: "prompt"} if prompt is not None and isinstance(record[prompt], str) else {}
+        return {**system, **text, **({turns: "messages"} if turns is not None else {})}
+    if turns is not None:
+        return {**system, turns: "messages"}
+    history = _optional(names, ("history",), "history")
+    if "instruction" in names and "input" in names:
+        return {**system, **history, names["instruction"]: "user", names["input"]: "context"}
+    if prompt is not None:
+        return {**system, prompt: "prompt"}
+    question = first(names, QUESTION_FIELDS)
+    return system if question is None else {**system, **history, question: "user", **_context(names, question)}
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, str) or names_speakers(value)
+
+
+def _is_prompt(value: Any) -> bool:
+    return value == [] or looks_like_turns(value)
+
+
+def _turn_field(record: Mapping[str, Any], names: Names) -> str | None:
+    return next((names[name] for name in TURN_FIELDS if name in names and looks_like_turns(record[names[name]])), None)
+
+
+def _turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    field = _turn_field(record, names)
+    return None if field is None else _conversation(record, names, field)
+
+
+def _conversation(record: Mapping[str, Any], names: Names, field: str) -> Dialect:
+    name: DialectName = "openai" if has_roles(record[field]) else "sharegpt"
+    return Dialect(name, {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")})
+
+
+def _alpaca(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    if "instruction" not in names or "output" not in names:
+        return None
+    parts: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, ("history",), "history")}
+    # A null `input` belongs to the dialect as much as an empty one.
+    context: dict[str, Part] = {field: "context" for field in record if plain(field) == "input"}
+    if not context:
+        context = _context(names, names["instruction"])
+    return Dialect("alpaca", {**parts, names["instruction"]: "user", **context, names["output"]: "assistant"})
+
+
+def _completion(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    if "prompt" not in names or "completion" not in names:
+        return None
+    system = _optional(names, SYSTEM_FIELDS, "system")
+    if system and not names_speakers(record[names["prompt"]]):
+        return Dialect("pair", {**system, names["prompt"]: "user", names["completion"]: "assistant"})
+    return Dialect("completion", {**system, names["prompt"]: "prompt", names["completion"]: "completion"})
+
+
+def _choice(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    choices = find_choices(record, names)
+    question = None if choices is None else first(names, QUESTION_FIELDS)
+    if choices is None or question is None or question == choices.key:
+        return None
+    parts: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), question: "user"}
+    parts |= {**_context(names, question), **dict.fromkeys(choices.options, "options"), choices.key: "key"}
+    return Dialect("choice", parts)
+
+
+def _pair(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    several = _parallel(record, names)
+    if several is not None:
+        return several
+    answer = first(names, ANSWER_FIELDS)
+    if answer is None and any(name in names for name in SEARCHES):
+        answer = first(names, FINDINGS)
+    if answer is None:
+        return None
+    asked = _question(record, {name: field for name, field in names.items() if field != answer})
+    system = _optional(names, SYSTEM_FIELDS, "system")
+    return Dialect("pair", {**system, **asked, answer: "assistant"}) if asked else None
+
+
+def _question(record: Mapping[str, Any], names: Names) -> dict[str, Part]:
+    field = first(names, QUESTION_FIELDS)
+    if field is None:
+        texts = next((two for two in TWO_TEXTS if two[0] in names and two[1] in names), ())
+        return dict.fromkeys([names[name] for name in texts], "user")
+    if names_speakers(record[field]):
+        return {field: "messages"}
+    if "title" in names and plain(field) in TITLED:
+        return {names["title"]: "user", field: "user"}
+    return {field: "user", **_context(names, field)}
+
+
+def _context(names: Names, question: str) -> dict[str, Part]:
+    """What a question is asked about; a vague name (text, document) is the question itself, not about something."""
+    wanted = CONTEXT_FIELDS if plain(question) in ("question", "query", "problem") else CONTEXT_FIELDS[:4]
+    return _optional({name: field for name, field in names.items() if field != question}, wanted, "context")
+
+
+PARALLEL = (
+    *(("questions", "answers"), ("prompts", "responses"), ("instructions", "outputs"), ("inputs", "outputs")),
+    *(("queries", "answers"), ("user", "assistant"), ("human", "gpt"), ("question", "answer"), ("prompt", "response")),
+)
+
+
+def _parallel(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    """Questions in one list and their answers in another of the same length."""
+    for one, other in PARALLEL:
+        if one in names and other in names:
+            asked, answered = record[names[one]], record[names[other]]
+            lists = isinstance(asked, list) and isinstance(answered, list) and len(asked) == len(answered)
+            if lists and asked and all(isinstance(text, str) for text in (*asked, *answered)):
+                system = _optional(names, SYSTEM_FIELDS, "system")
+                return Dialect("pair", {**system, names[one]: "questions", names[other]: "answers"})
+    return None
+
+
+def _translation(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    field = names.get("translation")
+    value = None if field is None else record[field]
+    value = parsed(value) if isinstance(value, str) else value
+    if field is None or not isinstance(value, Mapping) or len(value) != 2:
+        return None
+    return Dialect("translation", {field: "translation"}) if all(isinstance(v, str) for v in value.values()) else None
+
+
+def _text(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    field = first(names, TEXT_FIELDS)
+    if field is None:
+        return None
+    label = first(names, LABEL_FIELDS)
+    if label is not None and len(names.keys() - IDS) == 2 and isinstance(record[label], (str, int)):
+        return Dialect("pair", {field: "user", label: "assistant"})
+    return Dialect("text", {field: "completion"})
+
+
+def _unnamed_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    """The one field, whatever its name, that holds turns with known speakers."""
+    fields = [field for field, value in record.items() if isinstance(value, (list, str)) and names_speakers(value)]
+    return _conversation(record, names, fields[0]) if len(fields) == 1 else None
+
+
+def _other_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    """A conversation by its name alone: a transcript, or something of which reading says what is wrong with it."""
+    fields = [
+        names[name] for name in TURN_FIELDS if name in names and isinstance(record[names[name]], (list, dict, str))
+    ]
+    return next((_conversation(record, names, field) for field in fields if record[field]), None)
+
+
+_ATTEMPTS = (
+    *(_preference, _turns, _alpaca, _completion, _choice, _translation, _pair, _unnamed_turns, _text, _other_turns),
+)
+
+
+def _mapped(record: Mapping[str, Any], columns: Mapping[str, str]) -> Dialect:
+    parts: dict[str, Part] = {}
+    for key, value in columns.items():
+        turned_round = key not in record and value in record and plain(key) in PART_WORDS
+        field, word = (value, key) if turned_round else (key, value)
+        part = PART_WORDS.get(plain(word))
+        if part is None:
+            known = ", ".join(dict.fromkeys(PART_WORDS.values()))
+            raise DataError(f"`columns` gives {quote(field)} the unknown role {quote(word)}.", f"Use one of: {known}.")
+        if field in record:
+            parts[field] = part
+    if not parts:
+        raise DataError("None of the fields in `columns` is in the record.", "Name fields that the records have.")
+    return Dialect("columns", parts)
