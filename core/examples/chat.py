@@ -14,6 +14,7 @@ from tokenizers import Encoding
 
 from ..errors import DataError, ModelError
 from .fast_tokens import FastTokens, NotReproducible
+from .layout import Layouts
 from .template import compiled, plain_chatml, render
 from .tokenizer_files import NEXT, TokenizerFiles, read_tokenizer_files
 from .turns import arguments_of, call_text
@@ -104,6 +105,7 @@ class ChatTokenizer:
         self._templates = files.templates or {"default": self._plain_template()}
         self.template = self._templates.get("default") or next(iter(self._templates.values()))
         compiled(self.template)
+        self.layouts = Layouts(self.template, {"tools": None, **self._special_tokens})
         ids = (self.eos_id, self._turn_end(), *files.eos_ids)
         self.eos_ids = tuple(dict.fromkeys(token for token in ids if token is not None))
         self.end_texts = tuple(text for text in map(self._tokenizer.id_to_token, self.eos_ids) if text)

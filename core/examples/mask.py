@@ -154,6 +154,18 @@ def render_example(example: Example, tokenizer: ChatTokenizer) -> Rendered:
     """
     if isinstance(example, CompletionExample):
         return _rendered_completion(example, tokenizer)
+    written = None if tools_of(example) else tokenizer.layouts.write(example)
+    if written is None:
+        return _rendered_chat(example, tokenizer)
+    spans = (_ended(written.text, start, end, tokenizer.end_texts) for start, end in written.answers)
+    rendered = Rendered(written.text, tuple(spans))
+    if written.check and rendered != (slowly := _rendered_chat(example, tokenizer)):
+        tokenizer.layouts.distrust()
+        return slowly
+    return rendered
+
+
+def _rendered_chat(example: ChatExample, tokenizer: ChatTokenizer) -> Rendered:
     chat = _Chat(example, tokenizer)
     return Rendered(chat.text, tuple(chat.span(i) for i, message in enumerate(example.messages) if message.trained))
 
@@ -187,21 +199,8 @@ class _Chat:
         except DataError:  # some templates refuse a beginning of a conversation that they accept as a whole
             return self.located(index)
         if self.text.startswith(after) and after.startswith(before):
-            return self.ended(len(before), len(after))
+            return _ended(self.text, len(before), len(after), self.tokenizer.end_texts)
         return self.located(index)
-
-    def ended(self, start: int, end: int) -> Span:
-        """The stretch without the white space and the closing tokens that follow its first end-of-turn token."""
-        end = start + len(self.text[start:end].rstrip())
-        while mark := self.end_mark(start, end):
-            inner = start + len(self.text[start : end - len(mark)].rstrip())
-            if not self.end_mark(start, inner):
-                return Span(start, end, ends_turn=True, located=False)
-            end = inner
-        return Span(start, end, ends_turn=False, located=False)
-
-    def end_mark(self, start: int, end: int) -> str:
-        return next((mark for mark in self.tokenizer.end_texts if self.text[start:end].endswith(mark)), "")
 
     def located(self, index: int) -> Span:
         """The answer found by rendering the conversation with a stand-in at its place."""
@@ -218,12 +217,29 @@ class _Chat:
         mark = next((mark for mark in self.tokenizer.end_texts if self.text[end:].lstrip().startswith(mark)), None)
         if mark is not None:
             end = self.text.index(mark, end) + len(mark)
-        return replace(self.ended(start, end), located=True)
+        return replace(_ended(self.text, start, end, self.tokenizer.end_texts), located=True)
 
     def first_end(self, start: int) -> int:
         """Where the first end-of-turn token after `start` begins; the end of the text when there is none."""
         found = [self.text.find(mark, start) for mark in self.tokenizer.end_texts]
         return min((at for at in found if at >= 0), default=len(self.text))
+
+
+def _ended(text: str, start: int, end: int, end_texts: tuple[str, ...]) -> Span:
+    """The stretch without the white space and the closing tokens that follow its first end-of-turn token."""
+    stretch = text[start:end].rstrip()
+    while mark := _end_mark(stretch, end_texts):
+        inner = stretch.removesuffix(mark).rstrip()
+        if not _end_mark(inner, end_texts):
+            return Span(start, start + len(stretch), ends_turn=True, located=False)
+        stretch = inner
+    return Span(start, start + len(stretch), ends_turn=False, located=False)
+
+
+def _end_mark(stretch: str, end_texts: tuple[str, ...]) -> str:
+    if not stretch.endswith(end_texts):
+        return ""
+    return next(mark for mark in end_texts if stretch.endswith(mark))
 
 
 def _labelled(marked: Marked, max_length: int | None) -> Tokenized:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jinja2
 from jinja2 import nodes
@@ -24,6 +24,7 @@ CHATML = (
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + END + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+SandboxedT = TypeVar("SandboxedT", bound=ImmutableSandboxedEnvironment)
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -61,14 +62,7 @@ def compiled(template: str) -> jinja2.Template:
     Raises:
         ModelError: It is not valid Jinja.
     """
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    environment.globals["dict"] = _TemplateDict()
-    environment.globals["namespace"] = _TemplateNamespace
+    environment = environment_of(ImmutableSandboxedEnvironment)
     try:
         return environment.from_string(template)
     except jinja2.TemplateError as error:
@@ -76,6 +70,17 @@ def compiled(template: str) -> jinja2.Template:
             f"The chat template is not valid Jinja: {quote(str(error), 200)}.",
             "Repair the model's chat_template.jinja.",
         ) from error
+
+
+def environment_of(kind: type[SandboxedT]) -> SandboxedT:
+    """Options, extensions, filters and globals for templates, in a sandbox of this class."""
+    environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    environment.globals["dict"] = _TemplateDict()
+    environment.globals["namespace"] = _TemplateNamespace
+    return environment
 
 
 class _Generation(Extension):
