@@ -11,6 +11,7 @@ from .types import Message, Role
 
 TEXTS = ("text", "input_text", "output_text")
 THOUGHTS = ("thinking", "reasoning")
+MEDIA = ("image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file")
 
 
 def read_content(content: Any, role: Role, more: Mapping[str, Any]) -> list[Message] | None:
@@ -27,12 +28,22 @@ def read_content(content: Any, role: Role, more: Mapping[str, Any]) -> list[Mess
         DataError: A part is an image, audio or another thing that is not text.
     """
     if isinstance(content, Mapping):
-        content = content["parts"] if isinstance(content.get("parts"), (list, tuple)) else [content]
-    if all(isinstance(part, str) for part in content):
-        return [Message(role, "".join(content))] if content and role != "tool" else None
-    if not all(isinstance(part, str) or (isinstance(part, Mapping) and _kind(part) is not None) for part in content):
+        if isinstance(content.get("parts"), (list, tuple)):
+            content = content["parts"]
+            if all(isinstance(part, str) for part in content):
+                return [Message(role, "".join(content))]
+        elif is_content(content) or content.keys() == {"text"}:
+            content = [content]
+        else:
+            return None
+    if not content or not all(isinstance(part, Mapping) and _kind(part) is not None for part in content):
         return None
     return _Turn(role, more).read(content)
+
+
+def is_content(value: Any) -> bool:
+    """Whether a value outside of a conversation is a content part: a text with its `type`, or a picture or a sound."""
+    return isinstance(value, Mapping) and value.get("type") in (*TEXTS, *MEDIA, "refusal")
 
 
 def _kind(part: Mapping[str, Any]) -> str | None:
@@ -59,10 +70,7 @@ class _Turn:
 
     def read(self, parts: Sequence[Any]) -> list[Message]:
         for part in parts:
-            if isinstance(part, str):
-                self.texts.append(part)
-            else:
-                self.add(_kind(part) or "", part)
+            self.add(_kind(part) or "", part)
         if self.texts or self.calls or self.thoughts or not self.messages:
             self.flush()
         return self.messages

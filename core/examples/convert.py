@@ -16,16 +16,7 @@ TRANSCRIPT_ROLES = {"system": "System", "user": "User", "assistant": "Assistant"
 OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
 SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
 # Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
-NAMES = frozenset(
-    {
-        *TURN_FIELDS,
-        *SYSTEM_FIELDS,
-        *(name for pair in ANSWER_PAIRS for name in pair),
-        "history",
-        "instruction",
-        "output",
-    }
-)
+NAMES = frozenset({*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), "history", "instruction", "output"})
 PAIR_NAMES = NAMES | {"prompt", *QUESTION_FIELDS, *CONTEXT_FIELDS}
 AFTER_ANSWER = "Turns after the last answer are dropped."
 READ_OTHERWISE = "A text that is the JSON of turns or tool calls is read as these."
@@ -255,15 +246,9 @@ _WRITERS = {"openai": _openai, "sharegpt": _sharegpt, "alpaca": _alpaca, "comple
 
 
 def _completion_losses(example: CompletionExample, format: Format) -> Iterator[str]:
-    if format != "completion":
-        if not example.prompt:
-            yield "A text without a prompt becomes an answer without a question."
-        answers = (
-            (example.completion, example.rejected) if example.rejected is not None or "tools" in example.fields else ()
-        )
-    else:
-        answers = (example.prompt, example.completion, example.rejected or "")
-    if any(answer and _read_otherwise(answer, example) for answer in answers):
+    if format != "completion" and not example.prompt:
+        yield "A text without a prompt becomes an answer without a question."
+    if any(_read_otherwise(text, example) for text in (example.prompt, example.completion, example.rejected or "")):
         yield READ_OTHERWISE
 
 
@@ -315,9 +300,8 @@ def _order_losses(example: ChatExample) -> Iterator[str]:
         yield AFTER_ANSWER if "assistant" in talk else "A conversation without an answer gets an empty one."
     if talk[:1] == ["assistant"]:
         yield "An answer without a question gets an empty one."
-    if any(a == b or "tool" in (a, b) for a, b in pairwise(talk)) or (
-        rejected and (len(chosen), len(rejected)) != (1, 1)
-    ):
+    several = bool(rejected) and (len(chosen), len(rejected)) != (1, 1)
+    if several or any(one == other for one, other in pairwise(talk)):
         yield "Neighbouring turns of one side become one."
     answers = (*chosen, *rejected) or prompt[-1:]
     if any(_read_otherwise(answer.content, example) for answer in answers):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import DataError
 from ..untrusted import quote
-from .content import read_content
+from .content import is_content, read_content
 from .text import json_text, parsed
 from .tool_calls import FIX, call, calls_in, read_calls
 from .tool_calls import arguments_of as arguments_of
@@ -54,13 +54,12 @@ def looks_like_turns(value: Any) -> bool:
 
 def names_speakers(value: Any) -> bool:
     """Whether a turn or a list of turns (or the text of one) names each speaker by a known word."""
-    turns = parsed(value) if isinstance(value, str) else value
-    turns = [turns] if isinstance(turns, Mapping) else turns
-    return (
-        isinstance(turns, (list, tuple))
-        and bool(turns)
-        and all(isinstance(turn, Mapping) and _role(turn) is not None for turn in turns)
-    )
+    turns: Any = parsed(value) if isinstance(value, str) else value
+    if isinstance(turns, Mapping):
+        return _role(turns) is not None
+    if not isinstance(turns, (list, tuple)) or not turns:
+        return False
+    return all(isinstance(turn, Mapping) and _role(turn) is not None for turn in turns)
 
 
 def begins_asked(value: Any) -> bool:
@@ -114,12 +113,10 @@ def text_of(value: Any) -> str:
         return value
     if value is None:
         return ""
-    if (
-        isinstance(value, (list, tuple))
-        and value
-        and all(isinstance(part, Mapping) and "type" in part for part in value)
-    ):
-        return "".join(message.content for message in read_content(value, "user", {}))
+    if isinstance(value, (list, tuple)) and value and all(map(is_content, value)):
+        messages = read_content(value, "user", {})
+        if messages is not None:
+            return "".join(message.content for message in messages)
     return json_text(value) if isinstance(value, (Mapping, list, tuple, bool)) else str(value)
 
 
@@ -260,7 +257,9 @@ def _with_ids(
 
 
 def _read_pair(turn: Mapping[str, Any], index: int) -> list[Message]:
-    said = [(PAIR_ROLES[word], value) for key, value in turn.items() if (word := _word(key)) in PAIR_ROLES]
+    said: list[tuple[Role, Any]] = [
+        (PAIR_ROLES[word], value) for key, value in turn.items() if (word := _word(key)) in PAIR_ROLES
+    ]
     if not said:
         keys = ", ".join(quote(str(key), 40) for key in list(turn)[:6])
         raise DataError(f"Turn {index + 1} has no role; its fields are {keys}.", FIX)
