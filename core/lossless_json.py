@@ -63,6 +63,23 @@ def loads(data: bytes) -> Any:
     return value
 
 
+def repeats_key(data: bytes, value: Any) -> bool:
+    """Whether an object in the text names a member twice, of which the value holds but the last."""
+    names = data.count(b'":') + data.count(b'" :')
+    if names <= _count_keys(value):
+        return False
+    repeats = False
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeats
+        members = dict(pairs)
+        repeats |= len(members) < len(pairs)
+        return members
+
+    json.loads(data, object_pairs_hook=look, parse_int=str)
+    return repeats
+
+
 def dumps(value: Any) -> bytes:
     """The value as compact JSON in UTF-8, every `Number` as its text.
 
@@ -90,6 +107,19 @@ def _holds_float(value: Any) -> bool:
         elif kind is list:
             waiting.extend(part)
     return False
+
+
+def _count_keys(value: Any) -> int:
+    count = 0
+    waiting = [value]
+    for part in waiting:
+        kind = type(part)
+        if kind is dict:
+            count += len(part)
+            waiting.extend(part.values())
+        elif kind is list:
+            waiting.extend(part)
+    return count
 
 
 def _loads_slowly(data: bytes) -> Any:

@@ -1,12 +1,11 @@
 """Which encoding a file is in, and its lines as UTF-8."""
 
 import codecs
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from ..errors import DataError
 from ..untrusted import quote
@@ -33,6 +32,7 @@ HEAD_BYTES = 1 << 16
 SAMPLE_BYTES = 1 << 16  # of lines with non-ASCII bytes; chardet needs far fewer
 CHUNK_BYTES = 1 << 20
 MAX_BINARY_SHARE = 0.02
+FEW_CONTROLS = 8  # control characters that a text of any length may hold
 DENSE = 0.05  # share of non-ASCII bytes from which a text is taken to be in another script than Latin
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 NON_ASCII = re.compile(rb"[\x80-\xff]+")
@@ -56,8 +56,7 @@ class Encoding:
         return self.name + (" with BOM" if self.bom else "") + (" (guessed)" if self.guessed else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a text file."""
 
     number: int
@@ -98,7 +97,7 @@ def _utf16_by_nuls(head: bytes) -> str | None:
 
 def _refuse_binary(path: Path, head: bytes) -> None:
     kind = next((name for magic, name in MAGIC.items() if head.startswith(magic)), None)
-    if kind is None and len(CONTROLS.findall(head)) <= MAX_BINARY_SHARE * len(head):
+    if kind is None and len(CONTROLS.findall(head)) <= max(MAX_BINARY_SHARE * len(head), FEW_CONTROLS):
         return
     raise DataError(f"{quote(str(path), 200)} is {kind or 'a binary file, not text'}.", f"Readable are {KNOWN}.")
 
@@ -155,41 +154,80 @@ def _guess(sample: bytes) -> str | None:
 
 
 def lines(path: Path, encoding: Encoding) -> Iterator[Line]:
-    """The lines of the file as UTF-8, ended by LF, CR LF, or CR where the file has no LF."""
+    """The lines of the file as UTF-8, ended by LF, CR LF or CR."""
     with open_bytes(path) as file:
-        stream = _recoded(file, encoding)
-        for number, content in enumerate(_split(stream), start=1):
-            yield Line(number, content.rstrip(b"\r\n"))
+        source = _without_bom(file, encoding) if encoding.name == "utf-8" else _joined(_recoded(file, encoding))
+        number = 0
+        for raw in source:
+            content = raw.rstrip(b"\r\n")
+            if b"\r" in content:
+                for part in content.split(b"\r"):
+                    number += 1
+                    yield Line(number, part.rstrip(b"\n"))
+            else:
+                number += 1
+                yield Line(number, content)
 
 
-def _split(stream: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(stream, None)
-    if first is None:
-        return
-    if b"\r" in first.rstrip(b"\r\n") and not first.endswith(b"\n"):  # old Macintosh: the whole file is one "line"
-        yield from first.split(b"\r") if not first.endswith(b"\r") else first[:-1].split(b"\r")
-    else:
-        yield first
-    yield from stream
+def chunks(path: Path, encoding: Encoding) -> Iterator[bytes]:
+    """The file's content as UTF-8 without a byte order mark, in pieces of about a megabyte."""
+    with open_bytes(path) as file:
+        if encoding.name != "utf-8":
+            yield from _recoded(file, encoding)
+            return
+        if encoding.bom:
+            file.read(len(codecs.BOM_UTF8))
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def read_all(path: Path, encoding: Encoding, limit: int) -> bytes | None:
+    """The whole file as UTF-8 without a byte order mark; None when it is longer than `limit` bytes."""
+    parts: list[bytes] = []
+    left = limit
+    for chunk in chunks(path, encoding):
+        parts.append(chunk)
+        left -= len(chunk)
+        if left < 0:
+            return None
+    return b"".join(parts)
+
+
+def _without_bom(file: IO[bytes], encoding: Encoding) -> IO[bytes]:
+    if encoding.bom:
+        file.read(len(codecs.BOM_UTF8))
+    return file
+
+
+def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines in chunks that are cut anywhere."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if rest:
+        yield rest
 
 
 def _recoded(file: IO[bytes], encoding: Encoding) -> Iterator[bytes]:
-    if encoding.name == "utf-8":
-        if encoding.bom:
-            file.read(len(codecs.BOM_UTF8))
-        yield from file
-        return
-    # What does not decode must not pass for text: surrogates make the line invalid UTF-8 again.
-    errors = "replace" if encoding.name.startswith("utf-") else "surrogateescape"
-    with io.TextIOWrapper(file, encoding=encoding.name, errors=errors, newline="\n") as text:
-        for number, line in enumerate(text):
-            start = line.removeprefix("\ufeff") if number == 0 else line
-            yield start.encode("utf-8", "surrogateescape")
+    decoder = codecs.getincrementaldecoder(encoding.name)(errors=MARKED)
+    first = True
+    while True:
+        chunk = file.read(CHUNK_BYTES)
+        text = decoder.decode(chunk, final=not chunk)
+        yield (text.removeprefix("\ufeff") if first else text).encode("utf-8", "surrogateescape")
+        first = first and not text
+        if not chunk:
+            return
 
 
-def read_all(path: Path, encoding: Encoding) -> bytes:
-    """The whole file as UTF-8 without a byte order mark."""
-    with open_bytes(path) as file:
-        if encoding.name == "utf-8":
-            return file.read().removeprefix(codecs.BOM_UTF8)
-        return b"".join(_recoded(file, encoding))
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are not in the encoding stay, after an 0xFF: so the line is no UTF-8 and cannot pass for text."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "\udcff" + bad.decode("ascii", "surrogateescape"), error.end
+
+
+MARKED = "faion-finetuner-marked"
+codecs.register_error(MARKED, _mark)

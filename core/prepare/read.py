@@ -14,7 +14,7 @@ from ..untrusted import quote
 from . import encoding as encodings
 from .encoding import Encoding
 from .read_delimited import Dialect, delimited_pieces, parse_delimited, sniff
-from .read_json import json_pieces, line_pieces, parse_json
+from .read_json import Layout, find_layout, json_pieces, line_pieces, parse_json
 from .read_table import table_pieces
 from .read_text import parse_text, text_pieces
 from .row import Found, Piece
@@ -22,6 +22,7 @@ from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
 
 Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow"]
 HEAD_BYTES = 1 << 16
+SAMPLE_LINES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class DataFile:
     kind: Kind
     encoding: Encoding | None
     """None for files that are not text."""
-    dialect: Dialect | None
-    """None for files that are not delimited."""
+    dialect: Dialect | Layout | None
+    """How a delimited file sets its fields apart, or where a whole JSON file holds its records; None where there is
+    nothing to say."""
 
 
 def look(path: Path) -> DataFile:
@@ -52,6 +54,7 @@ def look(path: Path) -> DataFile:
         found = encodings.detect(path)
         kind = _kind_of_text(path, found)
         dialect = sniff(path, found, suffix(path)) if kind == "csv" else None
+        dialect = find_layout(path, found) if kind == "json" else dialect
     except _damage() as error:
         raise _damaged(path) from error
     return DataFile(path, kind, found, dialect)
@@ -70,20 +73,26 @@ def pieces(file: DataFile) -> Iterator[Piece]:
 
 
 def _pieces(file: DataFile) -> Iterator[Piece]:
-    path, encoding = file.path, file.encoding
-    if encoding is None:
-        return table_pieces(path, file.kind)
-    if file.dialect is not None:
-        return delimited_pieces(path, encoding, file.dialect)
-    plain = {"json": json_pieces, "jsonl": line_pieces, "text": text_pieces}
-    return plain[file.kind](path, encoding)
+    match file:
+        case DataFile(path, "parquet" | "arrow" as kind):
+            return table_pieces(path, kind)
+        case DataFile(path, "csv", Encoding() as encoding, Dialect() as dialect):
+            return delimited_pieces(path, encoding, dialect)
+        case DataFile(path, "json", Encoding() as encoding, dialect) if not isinstance(dialect, Dialect):
+            return json_pieces(path, encoding, dialect)
+        case DataFile(path, "text", Encoding() as encoding):
+            return text_pieces(path, encoding)
+        case DataFile(path, _, Encoding() as encoding):
+            return line_pieces(path, encoding)
+        case _:
+            raise ValueError(f"not a file that was looked at: {file}")
 
 
 def parse(file: DataFile, piece: Piece) -> Found:
     """The record in a piece of the file, or the rule that the piece breaks."""
     if piece.problem is not None:
         return Found(piece.line, piece.raw, None, piece.problem)
-    if file.dialect is not None:
+    if isinstance(file.dialect, Dialect):
         return parse_delimited(piece, file.dialect)
     return parse_text(piece) if file.kind == "text" else parse_json(piece)
 
@@ -99,23 +108,31 @@ def rows(file: DataFile) -> Iterator[Found]:
 
 def _kind_of_text(path: Path, encoding: Encoding) -> Kind:
     name = suffix(path)
-    if name in TEXT_SUFFIXES:
-        return "text"
     if name in (".csv", ".tsv", ".tab"):
         return "csv"
-    filled = (line.content.strip() for line in encodings.lines(path, encoding) if line.content.strip())
-    first, second = next(filled, b""), next(filled, b"")
-    lines_suffix = name in (".jsonl", ".ndjson")
-    if _is_whole_object(first) and (lines_suffix or second):
+    head = next(encodings.chunks(path, encoding), b"")
+    filled = [line for line in head.splitlines() if line.strip()][:SAMPLE_LINES]
+    first, lines_suffix = filled[0].lstrip() if filled else b"", name in (".jsonl", ".ndjson")
+    if name in TEXT_SUFFIXES:
+        return "jsonl" if len(filled) > 1 and all(map(_is_whole_object, filled[:-1])) else "text"
+    if len(filled) > 1 and all(_is_whole_object(line.rstrip().removesuffix(b",")) for line in filled[:2]):
+        if all(line.rstrip().endswith(b",") for line in filled[:2]):
+            return "json"  # a list without its brackets
+    if _is_whole_object(first):
+        return "jsonl" if lines_suffix or len(filled) > 1 else "json"
+    if lines_suffix and first[:1] != b"[" and (first[-1:] == b"}" or any(map(_is_whole_object, filled))):
         return "jsonl"
-    if first[:1] in (b"{", b"["):
-        return "jsonl" if lines_suffix and first[-1:] == b"}" else "json"
-    if lines_suffix or name == ".json":
-        return "jsonl" if lines_suffix else "json"
+    if first[:1] in (b"{", b"[") or name == ".json":
+        return "json"
+    if lines_suffix:
+        return "jsonl"
     raise DataError(f"{quote(str(path), 200)} is of no known kind.", f"Readable are {KNOWN}; give it its suffix.")
 
 
 def _is_whole_object(line: bytes) -> bool:
+    """Whether a line is one object that is not indented, as a record of JSON Lines is."""
+    if line[:1] != b"{":
+        return False
     try:
         return isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:

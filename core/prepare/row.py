@@ -34,6 +34,9 @@ class Found(NamedTuple):
     problem: str | None = None
     """Name of the rule that it breaks when it is bad."""
 
+    flag: str | None = None
+    """Name of what a person should know of a good record: repeated_key (the last one counts), unescaped_quotes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
