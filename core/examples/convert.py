@@ -266,6 +266,8 @@ def _chat_losses(example: ChatExample, format: Format) -> Iterator[str]:
             yield "Tool calls and tool results become plain text."
         if any(message.name is not None or message.fields for message in turns):
             yield "Names and other fields of single messages are dropped."
+        if any(_read_otherwise(message.content, example) for message in turns):
+            yield READ_OTHERWISE
         if format == "alpaca":
             yield from _order_losses(example)
         elif example.rejected is None and example.messages and example.messages[-1].role != "assistant":
@@ -303,9 +305,6 @@ def _order_losses(example: ChatExample) -> Iterator[str]:
     several = bool(rejected) and (len(chosen), len(rejected)) != (1, 1)
     if several or any(one == other for one, other in pairwise(talk)):
         yield "Neighbouring turns of one side become one."
-    answers = (*chosen, *rejected) or prompt[-1:]
-    if any(_read_otherwise(answer.content, example) for answer in answers):
-        yield READ_OTHERWISE
 
 
 def _read_otherwise(text: str, example: Example) -> bool:

@@ -69,7 +69,7 @@ PAIR = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hel
         ({"text": "hi", "label": False}, "pair", chat(("user", "hi"), ("assistant", "false"))),
         ({"input": "hi", "output": {"a": "ü"}}, "pair", chat(("user", "hi"), ("assistant", '{"a": "ü"}'))),
         ({"question": "hi", "context": "here", "answer": "x"}, "pair", None),
-        ({"prompt": "hi", "chosen": "hello", "rejected": "go"}, "preference", CompletionExample("hi", "hello", {}, "go")),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preference", CompletionExample("a", "b", {}, "c")),
         ({"question": "hi", "chosen": "hello", "rejected": "go"}, "preference", PREFERRED),
         ({"chosen": PAIR, "rejected": [PAIR[0], {"role": "assistant", "content": "go"}]}, "preference", PREFERRED),
         ({"prompt": PAIR[:1], "chosen": PAIR[1:], "rejected": "go"}, "preference", PREFERRED),
