@@ -21,7 +21,7 @@ from .turns import arguments_of, call_text
 from .types import Example, Message, prompt_of
 
 BATCH = 512  # texts encoded at once: enough for all cores, and some MB of memory
-SAMPLE = 200  # texts that both tokenizers must agree on before the fast one works alone ...
+SAMPLE = 200  # first texts that are tokenised both ways and must agree ...
 CHECK_EVERY = 500  # ... and then one text in so many, to the end
 PROBE = "Zq"  # an answer that no template treats specially
 
@@ -95,7 +95,7 @@ class ChatTokenizer:
         self._tokenizer = files.tokenizer
         self._fast: FastTokens | None = None
         self._sample: list[str] | None = []  # until the engine is chosen
-        self._until_check = CHECK_EVERY
+        self._done = 0  # texts that tuetoken has tokenised
         self._special_tokens = files.special_tokens
         self.adds_bos = files.adds_bos
         self.bos_id = self._special_id("bos_token")
@@ -160,6 +160,7 @@ class ChatTokenizer:
             fast = FastTokens(self._path, self._tokenizer)
             for text in sample:
                 fast.compare(text, self._tokenizer)
+                self._done += 1
         except NotReproducible as reason:
             self._fall_back(reason)
         else:
@@ -203,9 +204,8 @@ class ChatTokenizer:
     def _encode_fast(self, text: str) -> Tokens:
         if self._fast is None or (ids := self._fast.encode(text)) is None:
             return self.encode_with_offsets(text)
-        self._until_check -= 1
-        if not self._until_check:
-            self._until_check = CHECK_EVERY
+        self._done += 1
+        if self._done <= SAMPLE or self._done % CHECK_EVERY == 0:
             try:
                 self._fast.compare(text, self._tokenizer)
             except NotReproducible as reason:

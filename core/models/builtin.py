@@ -6,6 +6,7 @@ from typing import Any
 from filelock import FileLock
 
 from .. import extras, files
+from .gguf_tokenizer import write_tokenizer
 from .source import Builtin, gguf_path
 
 LOCK_TIMEOUT_S = 600.0
@@ -35,6 +36,19 @@ def convert(builtin: Builtin, folder: Path) -> None:
             tokenizer.save_pretrained(fresh)
             for file in fresh.iterdir():
                 file.chmod(0o644)  # safetensors makes its files private; a cache is for everyone who may enter it
+
+
+def unpack_tokenizer(builtin: Builtin, folder: Path) -> None:
+    """Write the tokenizer alone into `folder`, which needs neither torch nor transformers.
+
+    Raises:
+        ModelError: The package with the weights is not installed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
+        if not (folder / "tokenizer.json").is_file():
+            with files.atomic_folder(folder) as fresh:
+                write_tokenizer(gguf_path(builtin), fresh, builtin.context_length)
 
 
 def _plain_model(source: Path, builtin: Builtin) -> Any:

@@ -14,6 +14,10 @@ from ..settings import Settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json", "generation_config.json"),
+    *("chat_template.*", "additional_chat_templates/*.jinja"),
+)
 TRUST_LINE = "Start the server with FAION_FINETUNER_TRUST_REMOTE_CODE=1 if you trust where it comes from."
 
 
@@ -153,6 +157,23 @@ def local_path(source: ModelSource, settings: Settings) -> Path:
     return _from_hub(source.name, settings)
 
 
+def tokenizer_path(source: ModelSource, settings: Settings) -> Path:
+    """A folder with at least the tokenizer and chat template: no weights are converted or fetched for it.
+
+    Raises:
+        ModelError: The hub is out of reach and the tokenizer is not in its cache.
+    """
+    if source.kind == "hub":
+        return _fetched(source.name, TOKENIZER_FILES)
+    if source.kind == "builtin" and not _is_converted(source.name, settings):
+        from .builtin import unpack_tokenizer
+
+        folder = settings.cache_dir / "tokenizers" / source.name
+        unpack_tokenizer(BUILTIN[source.name], folder)
+        return folder
+    return local_path(source, settings)
+
+
 def builtin_folder(name: str, settings: Settings) -> Path:
     """Where the converted built-in model lies, or will."""
     return settings.cache_dir / "models" / name
@@ -179,6 +200,17 @@ def gguf_path(builtin: Builtin) -> Path:
 
 
 def _from_hub(name: str, settings: Settings) -> Path:
+    folder = _fetched(name, HUB_FILES)
+    check_folder(folder, settings)
+    return folder
+
+
+def _fetched(name: str, patterns: tuple[str, ...]) -> Path:
+    """The folder with a hub model's files of these names.
+
+    Raises:
+        ModelError: The hub refuses, or it is out of reach and the model is not in its cache.
+    """
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError as error:
@@ -189,15 +221,13 @@ def _from_hub(name: str, settings: Settings) -> Path:
 
     instead = f"Give the folder of a model that is on this machine, or the built-in {next(iter(BUILTIN))}."
     try:
-        folder = Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except (HfHubHTTPError, HFValidationError) as error:
         refused = f"The model hub refused '{name}': there is no such model, or it needs a login (HF_TOKEN)."
         unreachable = isinstance(error, LocalEntryNotFoundError)
         raise ModelError(_unreachable(name) if unreachable else refused, instead) from error
     except OSError as error:
         raise ModelError(_unreachable(name), instead) from error
-    check_folder(folder, settings)
-    return folder
 
 
 def _unreachable(name: str) -> str:

@@ -1,10 +1,9 @@
 """How many tokens texts have: by the model's own tokenizer, or estimated and labelled so."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..examples.chat import ChatTokenizer
-from ..models.source import local_path, resolve_model
+from ..models.source import resolve_model, tokenizer_path
 from ..settings import Settings
 
 BYTES_PER_TOKEN = 4  # usual rule of thumb for English in today's vocabularies; 3-byte scripts come out near 1 a sign
@@ -31,8 +30,9 @@ class TokenCounter:
         """
         if model_name is None:
             return cls(None, f"estimated at {BYTES_PER_TOKEN} bytes (about {BYTES_PER_TOKEN} letters) a token")
-        folder: Path = local_path(resolve_model(model_name, settings), settings)
-        return cls(ChatTokenizer.load(folder), f"tokenizer of {model_name}")
+        chat = ChatTokenizer.load(tokenizer_path(resolve_model(model_name, settings), settings))
+        chat.choose_engine()  # before any worker is forked from this process
+        return cls(chat, f"tokenizer of {model_name}")
 
     def count_many(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens not added."""
