@@ -106,12 +106,14 @@ def _signs(first: int, last: int) -> str:
     return re.escape("".join(sorted(found)))
 
 
-MAY_BE_GARBLED = re.compile(f"[{_signs(0xC2, 0xF4)}][{_signs(0x80, 0xBF)}\ufffd]|Ã |[\x80-\x9f]")
+MAY_BE_GARBLED = re.compile(f"[{_signs(0xC2, 0xF4)}][{_signs(0x80, 0xBF)}\ufffd]|(?<=[a-z])Ã |(?<= )Ã  |[\x80-\x9f]")
+# A Portuguese word in capitals ("MANHÃ"), which ftfy takes for a garbled "à".
+CAPITALS = re.compile("(?:[A-ZÇÁÉÍÓÚÂÊÔÀ]|(?<!\\w))Ã(?!  )(?:[\\s.,;:!?)\"']|[”\u2019…\u2013—](?!\\w)|$)")
 
 
 def repair_mojibake(text: str) -> str:
     """UTF-8 that was once read as another encoding, read rightly; good text stays as it is."""
-    if text.isascii() or not MAY_BE_GARBLED.search(text):
+    if text.isascii() or not MAY_BE_GARBLED.search(text) or CAPITALS.search(text):
         return text
     from ftfy import fix_encoding
 
@@ -142,7 +144,7 @@ CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
 UNSPACED = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaa7f"
 # Joiners matter in Arabic and Indic scripts and in emoji; between plain letters, or at an edge, they are dirt.
 ZERO_WIDTH = re.compile(
-    f"(?<![{UNSPACED}])\u200b+(?![{UNSPACED}])|[\u2060\ufeff\u00ad]+|(?<![^\x00-\x7f])[\u200c\u200d]+(?![^\x00-\x7f])"
+    f"(?<![{UNSPACED}\u200b])\u200b+(?![{UNSPACED}\u200b])|[\u2060\ufeff\u00ad]+|(?<![^\x00-\x7f])[\u200c\u200d]+(?![^\x00-\x7f])"
 )
 # Tag letters spell flags after a black flag; anywhere else they are text hidden from the reader, not from a model.
 HIDDEN = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0001\U000e0020-\U000e007f]+")
@@ -175,15 +177,28 @@ def remove_hidden(text: str) -> str:
 
 # --- One way to write a letter
 
-# NFC would exchange these for signs that look different: variants of Han characters, old angle brackets.
-KEPT = re.compile("([\u2329\u232a\uf900-\ufaff\U0002f800-\U0002fa1f]+)")
+# Signs that NFC would exchange by themselves: variants of Han characters, old angle brackets, letters that Punjabi and
+# Bengali keyboards write as one. Good text holds them, so they stay; only what comes in parts is put together.
+BLOCKS = ((0x340, 0x3000), (0xF900, 0xFB50), (0x1D15E, 0x1D1C1), (0x2F800, 0x2FA1E))
+KEPT = re.compile(
+    "(["
+    + "".join(
+        chr(c) for first, end in BLOCKS for c in range(first, end) if not unicodedata.is_normalized("NFC", chr(c))
+    )
+    + "]+)"
+)
 
 
 def compose(text: str) -> str:
-    """Letters and their accents as one sign (NFC); nothing that looks different is made equal."""
+    """Letters and their accents as one sign (NFC); nothing that was one sign is taken apart, exchanged or moved."""
     if text.isascii() or unicodedata.is_normalized("NFC", text):
         return text
-    return "".join(part if i % 2 else unicodedata.normalize("NFC", part) for i, part in enumerate(KEPT.split(text)))
+    return "".join(part if i % 2 else _composed(part) for i, part in enumerate(KEPT.split(text)))
+
+
+def _composed(text: str) -> str:
+    composed = unicodedata.normalize("NFC", text)
+    return composed if len(composed) < len(text) else text  # else only marks would change places
 
 
 REPAIRS: tuple[tuple[str, Callable[[str], str]], ...] = (  # mojibake first: it is made of the others' signs
