@@ -76,9 +76,9 @@ def doubt_about(answer: str, question: str) -> Doubt | None:
         return "certain" if is_lorem_ipsum(stripped) else None
     if SLOT.fullmatch(stripped) or is_lorem_ipsum(stripped):
         return None if stripped in question else "certain"
-    word = bare(stripped)
-    if not word:
+    if not any(letter.isalnum() for letter in stripped):
         return _doubt_about_marks(stripped, question)
+    word = bare(stripped)
     bracketed = stripped[0] in "<[{" and (word in BRACKETED or word in TRACES)
     if (not bracketed and word not in TRACES and word not in BLANKS) or _names(question, word):
         return None

@@ -86,7 +86,7 @@ def missing_input(view: View) -> str | None:
 
 
 MEDIA_WANTED = re.compile(
-    r"(?:please |can you |could you )?(?:draw|sketch|paint|generate|create|make|show|find|produce|record)(?: me)? an? "
+    r"(?:please |can you |could you )?(?:draw|sketch|generate|create|make|show|find|produce|record)(?: me)? an? "
     r"(?:[\w-]+ ){0,3}(?:image|picture|photo|photograph|drawing|sketch|painting|illustration|video|audio clip)\b"
 )
 

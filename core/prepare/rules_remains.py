@@ -108,8 +108,8 @@ def html_remains(view: View) -> str | None:
 
 ESCAPE = re.compile(r"(?<![\\\w:])\\n(?![a-z])|(?<=[.!?:;,\w])\\n(?=\\n|[A-Z\d*\-•#\"])|\\\\n|\\u[0-9a-f]{4}")
 ABOUT_ESCAPES = re.compile(
-    r"newline|line break|escape|regex|python|\bprint|\bstrings?\b|\bcode|java|json|c\+\+|\bscript|\bfunction|\bprogram|```"
-    r"|unicode|\\frac|\\begin|\\math|\\text|latex|split\(|换行|代码"
+    r"newline|line break|escape|regex|python|\bprint|\bstrings?\b|\bcode|java|json|c\+\+|\bscript|\bfunction|```"
+    r"|\bprogram|unicode|\\frac|\\begin|\\math|\\text|latex|split\(|换行|代码"
 )
 
 

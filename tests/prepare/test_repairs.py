@@ -126,7 +126,8 @@ def test_an_input_that_only_looks_like_none_stays(question, context):
 
 PIECES = st.sampled_from(
     ["Ã©", "\u00ad", "\u200b", "\u200d", "\x00", "\x85", "\x1b", "[0m", "\x0crac{", "\theta", "e\u0301", "é", "ก",
-     "👨", "Ã", " ", "\n", "a", "б", "中", "ñ", "\ufeff", "\U000e0041", "\u0345", "क", "\u093c", "\x9d", "€", "â", "œ", "â€™"]
+     "👨", "Ã", " ", "\n", "a", "б", "中", "ñ", "\ufeff", "\U000e0041", "\u0345", "क", "\u093c", "\x9d", "€",
+     "â", "œ", "â€™"]
 )  # fmt: skip
 TEXTS = st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=12).map("".join))
 
