@@ -163,8 +163,8 @@ class _Text(str):
 
     endswith = startswith
 
-    def split(self, separator: Any = None, *_: Any) -> list[Any]:
-        self.__lacks(separator)
+    def split(self, sep: Any = None, maxsplit: Any = -1) -> list[Any]:
+        self.__lacks(sep)
         return [self]
 
     def replace(self, old: Any, *_: Any) -> Any:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from ..checks import Check, CheckStatus
 from ..errors import DataError
 from ..examples.chat import ChatTokenizer, tools_of
+from ..examples.convert import SHAREGPT_ROLES
 from ..examples.dialects import read_record
 from ..examples.mask import Marked, Rendered, mark_many, render_example
 from ..examples.template import REASONING_FIELDS
-from ..examples.types import ChatExample, Example, Message
+from ..examples.types import ChatExample, Example, Format, Message
 from .result import Truncation
 from .row import Place
 from .store import Store
@@ -70,6 +71,9 @@ class Trained(NamedTuple):
     by_text: tuple[int, ...] = ()
     """Tokens of each message (of prompt and completion), as they stand in the training text."""
 
+    input_tokens: int = 0
+    """Those of them that are the `input` of an Alpaca record."""
+
 
 def look(examples: Sequence[Example], chat: ChatTokenizer, max_length: int | None) -> list[Trained]:
     """Render, mask and count rows with the code that training uses, in their order."""
@@ -90,7 +94,8 @@ def look(examples: Sequence[Example], chat: ChatTokenizer, max_length: int | Non
 
 def _encodable(rendered: Rendered) -> Rendered:
     try:
-        rendered.text.isascii() or rendered.text.encode()
+        if not rendered.text.isascii():
+            rendered.text.encode()
     except UnicodeEncodeError as error:
         raise DataError("The text holds half a character (a lone surrogate).", "Repair the row.") from error
     return rendered
@@ -114,6 +119,7 @@ def _look(example: Example, marked: Marked, chat: ChatTokenizer, max_length: int
         unended=sum(not span.ends_turn for span in marked.rendered.spans),
         faults=tuple(_faults(example, marked, chat, places)),
         by_text=tuple(_covered(marked, place) for place in places),
+        input_tokens=_input_tokens(example, marked, places),
     )
 
 
@@ -148,6 +154,35 @@ def _covered(marked: Marked, place: tuple[int, int] | None) -> int:
         return 0
     first, last = marked.tokens.covering(*place)
     return last - first
+
+
+def _input_tokens(example: Example, marked: Marked, places: list[tuple[int, int] | None]) -> int:
+    if not isinstance(example, ChatExample):
+        return 0
+    count = 0
+    for message, place in zip(example.messages, places, strict=True):
+        if message.alpaca_input and place is not None:
+            count += _covered(marked, (max(place[0], place[1] - len(message.alpaca_input.strip())), place[1]))
+    return count
+
+
+def tokens_by_field(example: Example, found: Trained, format: Format) -> dict[str, int]:
+    """The tokens of a row's fields in this format, or of its roles; without what the template writes around them."""
+    if not isinstance(example, ChatExample):
+        return dict(zip(("prompt", "completion"), found.by_text, strict=False))
+    names = [message.role for message in example.messages]
+    if format == "sharegpt":
+        names = [SHAREGPT_ROLES[name] for name in names]
+    elif format == "alpaca":
+        names = [name if name == "system" else "history" for name in names]
+        names[-2:] = ("instruction", "output")[-len(names) :]
+    counts: dict[str, int] = {}
+    for name, count in zip(names, found.by_text, strict=False):
+        counts[name] = counts.get(name, 0) + count
+    if format == "alpaca" and found.input_tokens:
+        counts["instruction"] -= found.input_tokens
+        counts["input"] = found.input_tokens
+    return counts
 
 
 def _faults(

@@ -181,6 +181,26 @@ def test_tokens_are_told_apart_by_message(tmp_path: Path):
     assert sum(plain.by_text) in (plain.total - 1, plain.total)
 
 
+def test_tokens_are_named_after_the_fields_of_the_format(tmp_path: Path):
+    chat = chat_of(tmp_path)
+    asked = Message("user", "Name it.\n\na red apple", alpaca_input="a red apple")
+    example = ChatExample((Message("system", "Be brief."), asked, Message("assistant", "apple")))
+    (found,) = look([example], chat, None)
+    system, user, answer = found.by_text
+    assert trained.tokens_by_field(example, found, "openai") == {"system": system, "user": user, "assistant": answer}
+    assert trained.tokens_by_field(example, found, "sharegpt") == {"system": system, "human": user, "gpt": answer}
+    alpaca = trained.tokens_by_field(example, found, "alpaca")
+    assert list(alpaca) == ["system", "instruction", "output", "input"]
+    assert alpaca["instruction"] + alpaca["input"] == user
+    assert abs(alpaca["input"] - chat.count("a red apple")) <= 1
+    talk = said("a", "b", "c", "d")
+    (found,) = look([talk], chat, None)
+    assert trained.tokens_by_field(talk, found, "alpaca") == {"history": 2, "instruction": 1, "output": 1}
+    plain = CompletionExample("Once", " upon")
+    (found,) = look([plain], chat, None)
+    assert list(trained.tokens_by_field(plain, found, "completion")) == ["prompt", "completion"]
+
+
 def test_rows_that_were_dropped_do_not_count(tmp_path: Path):
     chat = chat_of(tmp_path)
     examples = [said("Why?", "So."), said("Why?", "So. " * 50)]
