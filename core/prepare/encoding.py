@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -155,18 +155,24 @@ def _guess(sample: bytes) -> str | None:
 
 def lines(path: Path, encoding: Encoding) -> Iterator[Line]:
     """The lines of the file as UTF-8, ended by LF, CR LF or CR."""
-    with open_bytes(path) as file:
-        source = _without_bom(file, encoding) if encoding.name == "utf-8" else _joined(_recoded(file, encoding))
-        number = 0
-        for raw in source:
-            content = raw.rstrip(b"\r\n")
-            if b"\r" in content:
-                for part in content.split(b"\r"):
-                    number += 1
-                    yield Line(number, part.rstrip(b"\n"))
-            else:
-                number += 1
-                yield Line(number, content)
+    for number, line in enumerate(lines_with_ends(chunks(path, encoding)), start=1):
+        yield Line(number, line.rstrip(b"\r\n"))
+
+
+def lines_with_ends(source: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines in chunks of bytes that are cut anywhere, each with its LF, CR LF or CR."""
+    held: list[bytes] = []
+    for chunk in source:
+        held.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk:  # a long line is put together but once
+            continue
+        *whole, last = b"".join(held).splitlines(keepends=True)
+        if last.endswith(b"\n"):
+            whole.append(last)
+            last = b""
+        yield from whole
+        held = [last]  # a CR at its end may be half of a CR LF
+    yield from b"".join(held).splitlines(keepends=True)
 
 
 def chunks(path: Path, encoding: Encoding) -> Iterator[bytes]:
@@ -191,22 +197,6 @@ def read_all(path: Path, encoding: Encoding, limit: int) -> bytes | None:
         if left < 0:
             return None
     return b"".join(parts)
-
-
-def _without_bom(file: IO[bytes], encoding: Encoding) -> IO[bytes]:
-    if encoding.bom:
-        file.read(len(codecs.BOM_UTF8))
-    return file
-
-
-def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines in chunks that are cut anywhere."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    if rest:
-        yield rest
 
 
 def _recoded(file: IO[bytes], encoding: Encoding) -> Iterator[bytes]:

@@ -12,8 +12,9 @@ import orjson
 from ..errors import DataError
 from ..untrusted import quote
 from . import encoding as encodings
+from .csv_records import Dialect
 from .encoding import Encoding
-from .read_delimited import Dialect, delimited_pieces, parse_delimited, sniff
+from .read_delimited import delimited_pieces, parse_delimited, sniff
 from .read_json import Layout, find_layout, json_pieces, line_pieces, parse_json
 from .read_table import table_pieces
 from .read_text import parse_text, text_pieces
@@ -111,13 +112,12 @@ def _kind_of_text(path: Path, encoding: Encoding) -> Kind:
     if name in (".csv", ".tsv", ".tab"):
         return "csv"
     head = next(encodings.chunks(path, encoding), b"")
-    filled = [line for line in head.splitlines() if line.strip()][:SAMPLE_LINES]
+    filled = [line.rstrip() for line in head.splitlines() if line.strip()][:SAMPLE_LINES]
     first, lines_suffix = filled[0].lstrip() if filled else b"", name in (".jsonl", ".ndjson")
     if name in TEXT_SUFFIXES:
         return "jsonl" if len(filled) > 1 and all(map(_is_whole_object, filled[:-1])) else "text"
-    if len(filled) > 1 and all(_is_whole_object(line.rstrip().removesuffix(b",")) for line in filled[:2]):
-        if all(line.rstrip().endswith(b",") for line in filled[:2]):
-            return "json"  # a list without its brackets
+    if len(filled) > 1 and all(line.endswith(b",") and _is_whole_object(line[:-1]) for line in filled[:2]):
+        return "json"  # a list without its brackets
     if _is_whole_object(first):
         return "jsonl" if lines_suffix or len(filled) > 1 else "json"
     if lines_suffix and first[:1] != b"[" and (first[-1:] == b"}" or any(map(_is_whole_object, filled))):
