@@ -141,9 +141,12 @@ REFUSAL = re.compile(
     r"[^.\n]{0,80}?"
     r"\b(?:can(?:no|[\u2019']?)t|unable|not able|won[\u2019']?t|do(?: no|n[\u2019']?)t have (?:the|access|any)"
     r"|not (?:appropriate|comfortable))"
-    r"|\s*i (?:can(?:no|[\u2019']?)t|am unable to|am not able to|will not|won[\u2019']?t) "
+    r"|\s*i(?:[\u2019']m| am| can(?:no|[\u2019']?)t| will not| won[\u2019']?t)(?: unable to| not able to)? "
     r"(?:assist|help|fulfil+|provide|comply|engage|create|generate|answer|do that|support)"
     r"|\s*(?:很抱歉|对不起|抱歉)[\uff0c,]?[^。\n]{0,20}(?:无法|不能)"
+)
+PLAIN_REFUSAL = re.compile(
+    r"(?:help|assist)(?: you)? with (?:that|this|your request)|(?:fulfil+|comply with|answer) (?:this|that|your)\b"
 )
 APOLOGY = re.compile(r"excuse|apolog|sorry|declin|refus|reject|\bletter\b|e-?mail|dialog|conversation|道歉|拒绝")
 BOILERPLATE = re.compile(
@@ -156,8 +159,9 @@ BOILERPLATE = re.compile(
 def refusal(view: View) -> str | None:
     """An answer that refuses, where no letter of refusal was asked for."""
     for answer in view.answers:
-        found = REFUSAL.match(answer[:200].lower())
-        if found and not APOLOGY.search(view.question_lower):
+        start = answer[:200].lower()
+        found = REFUSAL.match(start)
+        if found and (PLAIN_REFUSAL.search(start) or not APOLOGY.search(view.question_lower)):
             return found[0].strip()[:60]
     return None
 
@@ -173,6 +177,7 @@ def ai_boilerplate(view: View) -> str | None:
 
 
 LOOP = re.compile(r"([^\W\d_]\S{0,39}?)\1{14}")
+MOST_WORDS = 20_000  # that are compared 40 times
 PROBE, WINDOW = 12, 400  # characters: three times the one within the other is worth a closer look
 
 
@@ -186,7 +191,7 @@ def repeated_text(view: View) -> str | None:
         end, inside = answer[-WINDOW:], answer[middle : middle + WINDOW]
         if end.count(end[-PROBE:]) < 3 and inside.count(inside[:PROBE]) < 3:
             continue
-        if found := _loop(answer.split()):
+        if found := _loop(answer.split()[:MOST_WORDS]):
             return found
         if (letters := LOOP.search(answer[:20_000])) is not None:
             return letters[1]
@@ -199,7 +204,7 @@ def _loop(words: list[str]) -> str | None:
         run, needed = 0, max(3 * period, 11)
         for at, (one, other) in enumerate(zip(words, words[period:], strict=False)):
             run = run + 1 if one == other else 0
-            if run >= needed:
+            if run == needed:  # later on in this run the words are the same
                 loop = " ".join(words[at + 1 - period : at + 1])
                 if any(letter.isalpha() for letter in loop):
                     return loop[:80]

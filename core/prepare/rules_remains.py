@@ -7,7 +7,7 @@ from .rules_view import View
 # Signs by which chat templates part turns. In a text they are a turn that nobody said: an injection.
 SPECIAL = re.compile(
     r"<\|[a-zA-Z][\w-]{1,39}\|>|<\uff5c[^<>\s\uff5c]{2,40}\uff5c>|\[/?INST\]|<</?SYS>>|</?(?:start|end)_of_turn>"
-    r"|<(?:bos|eos|pad|unk)>|\A\s*<s>|^<s>(?=\s*(?:\[INST|$))|</s>\s*\Z",
+    r"|<(?:bos|eos|pad|unk)>|\A\s*<s>|^<s>(?=\s*(?:\[INST|$))",
     re.MULTILINE,
 )
 ANGLED = ("<|", "<\uff5c", "sys>>", "_of_turn>", "<bos>", "<eos>", "<pad>", "<unk>", "<s>", "</s>")
@@ -20,7 +20,9 @@ def special_tokens_in_text(view: View) -> str | None:
     if not angled and ("[" not in lower or "inst]" not in lower):
         return None
     found = SPECIAL.search(view.text)
-    return found[0].strip() if found else None
+    if found:
+        return found[0].strip()
+    return "</s>" if "</s>" in lower and "<s>" not in lower else None  # with both, it strikes words out as in HTML
 
 
 SPEAKER = re.compile(
@@ -29,7 +31,7 @@ SPEAKER = re.compile(
 )
 DIALOGUE = re.compile(
     r"convers|dialog|chat|interview|script|transcript|role|debate|exchange|scene|story|act as|speech|discussion|between"
-    r"|prompt|skit|talk|example|对话|聊天"
+    r"|skit|对话|聊天"
 )
 
 
@@ -92,8 +94,8 @@ TAG = re.compile(
 )
 ABOUT_MARKUP = re.compile(
     r"html|xml|markup|\btags?\b|web ?page|web ?site|\bcss\b|javascript|\bjs\b|php|\bsvg\b|\breact\b|regex|\bencod"
-    r"|escape|\bentity\b|```|<html|<!doctype|\bcode\b|\bprogram|snippet|\bscript|angular|jsx|\btemplate|markdown|\bparse\b"
-    r"|\bparsing|\bscrap(?:e|ing)|\bfunction\b|\bclass\b|网页|代码|标签"
+    r"|\bentity\b|```|<html|<!doctype|\bcode\b|\bprogram|snippet|\bscript|angular|jsx|\btemplate|markdown|\bparse\b"
+    r"|\bparsing|\bscrap(?:e|ing)|网页|代码|标签"
 )
 
 
