@@ -57,7 +57,7 @@ NATIONAL_IDS = (
     _id("shape", "AAAAA999999AA9AA|AAAAA999999A99AA|AAAA9999999AA9AA|AAAA9999999A99AA", "alone"),  # UK driving licence
     _id("de.idnr", f"{ELEVEN}|99 999 999 999", "named", r"steuer|\bidnr|\btin\b|\bid-nr"),
     _id("shape", "99999999A999|99 999999 A 999|99999999 A 999", "named", r"versicherung|\bsvnr|\brvnr"),
-    _id("fr.nir", "999999999999999|9 99 99 99 999 999 99|9 99 99 99 999 999|9 99 99 9A 999 999 99", "alone"),
+    _id("fr.nir", "999999999999999|9 99 99 99 999 999 99|9 99 99 9A 999 999 99", "alone"),
     _id("fr.nif", "9999999999999|99 99 999 999 999", "named", r"fiscal|\bspi\b|\bnif\b"),
     _id("es.dni", "99999999A|99999999-A|99.999.999-A|99999999 A", "alone"),
     _id("es.nie", "A9999999A|A-9999999-A|A9999999-A", "alone"),

@@ -175,7 +175,7 @@ def entropy_bits(value: str) -> float:
 def may_announce(text: str) -> bool:
     """Whether a secret's name is there at all: False proves that `find_announced` finds nothing."""
     lower = text.lower()
-    return any(word in lower for word in SECRET_WORDS)
+    return "curl" in lower or any(word in lower for word in SECRET_WORDS)
 
 
 def find_announced(text: str) -> Iterator[Span]:

@@ -103,9 +103,9 @@ def _number_finders(text: str) -> Iterator[Finder]:
     if long:
         yield from (find_cards, find_ssns)
     if mixed:
-        yield from (find_national_ids, find_documents)
+        yield from (find_national_ids, find_documents, find_accounts)
     if long:
-        yield from (find_ipv4, find_accounts, find_phones)
+        yield from (find_ipv4, find_phones)
     yield find_addresses
 
 

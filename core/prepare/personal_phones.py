@@ -87,13 +87,13 @@ def _is_international(text: str, match: re.Match[str]) -> bool:
         return False
     import phonenumbers  # 48 MB of numbering plans: read only for texts that hold such a number
 
-    if "+" not in value and len(GAPS.findall(value)) < 2 and not _is_said(text, match.start(), match.end()):
+    said = _is_said(text, match.start(), match.end())
+    if "+" not in value and len(GAPS.findall(value)) < 2 and not said:
         return False  # 00 begins many other numbers
-    number = "+" + digits(value)[2:] if "+" not in value else value.replace("(+", "+")
+    number = digits(EXTENDED.split(value)[0])
     try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(number, None)) or _is_said(
-            text, match.start(), match.end()
-        )
+        parsed = phonenumbers.parse("+" + (number if "+" in value else number[2:]), None)
+        return phonenumbers.is_possible_number(parsed) or said
     except phonenumbers.NumberParseException:
         return False
 
@@ -116,7 +116,7 @@ def _is_north_american(text: str, match: re.Match[str]) -> bool:
     )
 
 
-EXTENDED = re.compile(r"[x#t]")
+EXTENDED = re.compile(r" ?[xe#]")
 
 
 def _is_national(text: str, match: re.Match[str]) -> bool:
