@@ -81,12 +81,14 @@ class Layouts:
     def write(self, example: ChatExample) -> Written | None:
         """What the template writes for a conversation; None when the template itself has to say."""
         messages = example.messages
-        if any(one.fields or one.tool_calls or one.name is not None for one in messages):
-            return None
-        roles = tuple([one.role for one in messages])
+        roles: tuple[str, ...] = ()
+        for one in messages:
+            if one.fields or one.tool_calls or one.name is not None:
+                return None
+            roles += (one.role,)
         layout = self._known[roles] if roles in self._known else self._learn(roles)
         texts = [one.content for one in messages]
-        if layout is None or not all(text and not text.isspace() for text in texts):
+        if layout is None or not all(texts) or any(map(str.isspace, texts)):
             return None
         if layout.absent and any(needle in text for text in texts for needle in layout.absent):
             return None

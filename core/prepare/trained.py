@@ -116,9 +116,9 @@ def _look(example: Example, marked: Marked, chat: ChatTokenizer, max_length: int
         lost_trained=trained - left,
         trained_left=left,
         loses_end=loses_end,
-        unended=sum(not span.ends_turn for span in marked.rendered.spans),
+        unended=sum([not span.ends_turn for span in marked.rendered.spans]),
         faults=tuple(_faults(example, marked, chat, places)),
-        by_text=tuple(_covered(marked, place) for place in places),
+        by_text=tuple([_covered(marked, place) for place in places]),
         input_tokens=_input_tokens(example, marked, places),
     )
 
@@ -160,7 +160,7 @@ def _input_tokens(example: Example, marked: Marked, places: list[tuple[int, int]
     if not isinstance(example, ChatExample):
         return 0
     count = 0
-    for message, place in zip(example.messages, places, strict=True):
+    for message, place in zip(example.messages, places, strict=False):
         if message.alpaca_input and place is not None:
             count += _covered(marked, (max(place[0], place[1] - len(message.alpaca_input.strip())), place[1]))
     return count
@@ -195,11 +195,11 @@ def _faults(
         yield "double_bos"
     if spans and spans[-1].located:
         yield "generation_prompt_not_prefix"
-    if not marked.rendered.last_ids and any(
-        span.ends_turn and (last <= first or marked.tokens.ids[last - 1] not in chat.eos_ids)
-        for span, (first, last) in zip(spans, marked.trained, strict=True)
-    ):
-        yield "end_not_trained"
+    if not marked.rendered.last_ids:  # else the last trained token is the end-of-text token itself
+        for span, (first, last) in zip(spans, marked.trained, strict=True):
+            if span.ends_turn and (last <= first or marked.tokens.ids[last - 1] not in chat.eos_ids):
+                yield "end_not_trained"
+                return
 
 
 def _begins_twice(marked: Marked, chat: ChatTokenizer) -> bool:
@@ -211,13 +211,17 @@ def _begins_twice(marked: Marked, chat: ChatTokenizer) -> bool:
 
 
 def _lost(example: ChatExample, text: str, places: list[tuple[int, int] | None]) -> Iterator[str]:
-    missing = [message for message, place in zip(example.messages, places, strict=True) if place is None]
-    yield from sorted({f"text_missing_{one.role}" for one in missing if not _only_reasoning_lost(one, text)})
+    cut_reasoning = False
+    if None in places:
+        missing = [message for message, place in zip(example.messages, places, strict=True) if place is None]
+        whole = [message for message in missing if not _only_reasoning_lost(message, text)]
+        yield from sorted({f"text_missing_{message.role}" for message in whole})
+        cut_reasoning = len(whole) < len(missing)
     if "tools" in example.fields or any(message.tool_calls for message in example.messages):
         names = _tool_names(example)
         if not names <= _found(names, text):
             yield "tools_lost"
-    if any(_only_reasoning_lost(one, text) for one in missing) or not _keeps_reasoning(example, text):
+    if cut_reasoning or not _keeps_reasoning(example, text):
         yield "reasoning_lost"
 
 
