@@ -18,7 +18,7 @@ KEY_FIELDS = (
     *("correct_option", "correct_choice", "correct_answer", "cop", "label", "target"),
 )
 PLACES = frozenset({"answer_idx", "answer_index", "gold", "cop", "label", "target"})  # keys that count from 0
-OPTION_COLUMN = re.compile(r"(choice|option|opt|op|answer|ending|sol|solution)_?([0-9]|[a-j])")
+OPTION_COLUMN = re.compile(r"(choice|option|opt|op|ending|sol|solution)_?([0-9]|[a-j])")
 LETTER_COLUMNS = tuple("abcdefghij")
 LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*")
 

@@ -60,7 +60,12 @@ def read_dialect(record: Mapping[str, Any], dialect: Dialect) -> Example:
         else:
             parts[part] = {field: value}
     left = {field: value for field, value in record.items() if field not in used}
-    example = next((read for part, read in _READERS if part in parts), _question_and_answer)(parts, left)
+    read = _question_and_answer
+    for part, reader in _READERS:
+        if part in parts:
+            read = reader
+            break
+    example = read(parts, left)
     for fields in parts.values():  # what the reader did not take
         left.update(fields)
     if "functions" in left and "tools" not in left and _are_functions(left["functions"]):

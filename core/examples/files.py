@@ -1,12 +1,12 @@
 """Prepared files read back as examples."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from .. import lossless_json
 from ..errors import DataError, PathError
 from .dialects import read_record
 from .types import Example
@@ -95,12 +95,13 @@ def _whole(path: Path, data: bytes) -> list[Any] | None:
     if not is_list and path.suffix != ".json":
         return None
     try:
-        value = orjson.loads(data)
+        value = lossless_json.loads(data)
         return value if is_list else [value]
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
         if not is_list:
             return None
-        raise DataError(f"{path.name}:{error.lineno}: not JSON ({error.msg}).", "Repair the file.") from error
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        raise DataError(f"{path.name}:{line}: not JSON ({_reason(error)}).", "Repair the file.") from error
 
 
 def _lines(path: Path, data: bytes, problems: list[str]) -> Iterator[tuple[str, Any]]:
@@ -109,6 +110,10 @@ def _lines(path: Path, data: bytes, problems: list[str]) -> Iterator[tuple[str, 
             continue
         place = f"{path.name}:{number}"
         try:
-            yield place, orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            problems.append(f"{place}: not JSON ({error.msg}).")
+            yield place, lossless_json.loads(line)
+        except ValueError as error:
+            problems.append(f"{place}: not JSON ({_reason(error)}).")
+
+
+def _reason(error: ValueError) -> str:
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)

@@ -10,9 +10,10 @@ from .types import Example, answer_of, prompt_of
 def fingerprint(example: Example) -> str:
     """XXH3-128 of prompt and answer as 32 hex digits; case, white space and Unicode spelling do not count.
 
-    The same question and answer have the same one in every dialect; earlier turns count, leftover fields do not.
+    The same question and answer have the same one in every dialect; earlier turns count, leftover fields do not. In a
+    preference pair the rejected answer counts too.
     """
-    return _digest(_prompt_text(example), answer_of(example))
+    return _digest(_prompt_text(example), answer_of(example), *_rejected_texts(example))
 
 
 def prompt_fingerprint(example: Example) -> str:
@@ -23,6 +24,14 @@ def prompt_fingerprint(example: Example) -> str:
 def _prompt_text(example: Example) -> str:
     prompt = prompt_of(example)
     return prompt if isinstance(prompt, str) else "\n".join(message.content for message in prompt)
+
+
+def _rejected_texts(example: Example) -> list[str]:
+    if example.rejected is None:
+        return []
+    if isinstance(example.rejected, str):
+        return [example.rejected]
+    return [message.content for message in example.rejected.turns]
 
 
 def _digest(*texts: str) -> str:

@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from ..errors import DataError, ModelError
+from ..lossless_json import Number
 from ..untrusted import quote
 
 CHATML = (
@@ -131,7 +132,16 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys, default=_number
+    )
+
+
+def _number(value: Any) -> Any:
+    """A number whose text was kept, as transformers would have read it."""
+    if isinstance(value, Number):
+        return json.loads(value.text)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -133,8 +133,13 @@ def join(values: Iterable[Any]) -> str:
 
 def _key(turn: Mapping[str, Any], wanted: tuple[str, ...]) -> str | None:
     """The first wanted key that has a value, else the first that is there."""
-    here = [key for key in wanted if key in turn]
-    return next((key for key in here if turn[key] is not None), here[0] if here else None)
+    there = None
+    for key in wanted:
+        if key in turn:
+            if turn[key] is not None:
+                return key
+            there = there or key
+    return there
 
 
 def _role(turn: Mapping[str, Any]) -> Role | None:
@@ -147,7 +152,11 @@ def _word(value: Any) -> str:
 
 
 def _is_turn(turn: Mapping[str, Any]) -> bool:
-    return _key(turn, SPEAKER_KEYS) is not None or any(_word(key) in PAIR_ROLES for key in turn)
+    return "role" in turn or "from" in turn or _key(turn, SPEAKER_KEYS) is not None or _is_pair(turn)
+
+
+def _is_pair(turn: Mapping[str, Any]) -> bool:
+    return any(_word(key) in PAIR_ROLES for key in turn)
 
 
 def _all_texts(value: Any) -> bool:

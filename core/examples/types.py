@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..lossless_json import Number
+
 Role = Literal["system", "user", "assistant", "tool"]
 Format = Literal["alpaca", "sharegpt", "openai", "completion"]
 
@@ -33,7 +35,8 @@ class Message:
     @property
     def trained(self) -> bool:
         """Whether a model learns this turn: an answer that is not weighted 0."""
-        return self.role == "assistant" and self.fields.get("weight") != 0
+        weight = self.fields.get("weight")
+        return self.role == "assistant" and (float(weight.text) if isinstance(weight, Number) else weight) != 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from faion_finetuner.core.errors import DataError, ModelError
 from faion_finetuner.core.examples.chat import ChatTokenizer, tools_of
+from faion_finetuner.core.examples.template import render
 from faion_finetuner.core.examples.types import ChatExample, CompletionExample, Message
+from faion_finetuner.core.lossless_json import Number
 
 from tests.examples.made_tokenizers import FAMILIES, made_tokenizer
 from tests.tiny import tiny_model
@@ -230,3 +232,9 @@ def test_tool_definitions_are_read_from_a_list_or_from_json_text():
     assert tools_of(ChatExample((), {"tools": ["hammer"]})) is None
     with pytest.raises(DataError, match="`tools` is not valid JSON"):
         tools_of(ChatExample((), {"tools": '[{"name": '}))
+
+
+def test_a_number_whose_digits_were_kept_is_written_as_the_template_would_have_read_it():
+    tools = [{"a": Number("1.10"), "b": [Number("123456789012345678901234567890")]}]
+    template = "{{ tools|tojson }}"
+    assert render(template, [], tools=tools) == '[{"a": 1.1, "b": [123456789012345678901234567890]}]'

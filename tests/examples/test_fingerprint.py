@@ -35,3 +35,12 @@ def test_where_the_prompt_ends_counts():
 
 def test_half_of_a_surrogate_pair_does_not_break_it():
     assert len(of({"question": "\ud83d", "answer": "x"})) == 32
+
+
+def test_the_rejected_answer_of_a_pair_counts():
+    pair, other = ({"question": "q", "chosen": "a", "rejected": rejected} for rejected in ("b", "c"))
+    assert fingerprint(read_record(pair)) != fingerprint(read_record(other))
+    assert fingerprint(read_record(pair)) == fingerprint(read_record({**pair, "prompt": None, "rejected": " B"}))
+    texts = {"prompt": "q", "chosen": "a", "rejected": "b"}
+    assert fingerprint(read_record(texts)) == fingerprint(read_record(pair))
+    assert prompt_fingerprint(read_record(pair)) == prompt_fingerprint(read_record(other))
