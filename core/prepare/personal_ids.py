@@ -150,8 +150,7 @@ def _by_shape() -> dict[str, tuple[NationalId, ...]]:
 SHAPE = str.maketrans("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "9" * 10 + "A" * 52)
 
 # A word that may be a number, and one in groups with single spaces between, which a group of letters may precede.
-WORD = re.compile(r"[^\s:=,;\"'<>|]{7,24}")
-AROUND = ".-()[]{}*_`!?"
+WORD = re.compile(r"(?<![\w/+@#$])(?<!\w[.,\-])[A-Za-z]{0,6}[.\-]?[0-9][^\s:=,;\"'<>|]{5,22}")
 SPACED = re.compile(
     r"[0-9](?<![\w/+@#$][0-9])(?<!\w[.,\-][0-9])"
     r"(?:[\dA-Za-z.\-]{0,8}(?: [A-Za-z]?\d[\dA-Za-z.\-]{0,8}){1,6}(?: [A-Za-z]{1,2}\d{0,2})?(?: \d{1,3})?"
@@ -165,11 +164,9 @@ END_GROUP = re.compile(r"(?: [A-Za-z]{1,2}\d{0,2})?(?: [A-Za-z0-9]{1,3})?$")
 def find_national_ids(text: str) -> Iterator[Span]:
     """Numbers that a country gives to a person, by shape and check digits."""
     for match in WORD.finditer(text):
-        word = match[0].lstrip(AROUND)
-        start = match.end() - len(word)
-        word = word.rstrip(AROUND) if "(" not in word else word.rstrip(".!?")
-        if _holds(text, start, start + len(word)):
-            yield Span(start, start + len(word), "NATIONAL_ID")
+        end = match.start() + len(match[0].rstrip(".!?*_`-)]}" if "(" not in match[0] else ".!?"))
+        if _holds(text, match.start(), end):
+            yield Span(match.start(), end, "NATIONAL_ID")
     for match in SPACED.finditer(text):
         for start, end in _readings(text, match):
             if _holds(text, start, end):

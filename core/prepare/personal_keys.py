@@ -210,7 +210,7 @@ def _announces_secret(text: str, match: re.Match[str]) -> bool:
 def _is_secret(value: str) -> bool:
     """Whether a value looks random: letters and digits mixed, many different signs, nothing that reads as code."""
     value = value.rstrip(".:,&")
-    if len(value) < 10 or NO_VALUE.search(value):
+    if len(value) < 10 or NO_VALUE.search(value) or CLASS_NAME.fullmatch(value):
         return False
     if value.isdigit():
         return len(value) >= 15 and len(set(value)) > 4
@@ -220,6 +220,7 @@ def _is_secret(value: str) -> bool:
     return any(map(str.isalpha, value)) and entropy_bits(value) >= ENTROPY_BITS and not WORDS.search(value)
 
 
+CLASS_NAME = re.compile(r"[A-Z]*[a-z]*\d?(?:[A-Z][a-z]{2,}\d?)+")
 VOWELLESS = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{5}")
 
 

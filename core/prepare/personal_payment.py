@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .personal_kinds import Span, before, digits, in_sum
+from .personal_kinds import Span, before, digits, in_sum, places
 
 # ISO 13616 registry: how long an account number of each country is.
 IBAN_LENGTHS = {
@@ -53,10 +53,25 @@ OTHER_NUMBER = re.compile(
     r"|reference|ref|sku|part|\bid)\b[^\n]{0,12}$"
 )
 
+ACCOUNT_WORDS = (
+    "account",
+    "acct",
+    "a/c",
+    "bank ",
+    "savings ",
+    "checking ",
+    "routing",
+    "aba",
+    "sort",
+    "bsb",
+    "konto",
+    "num",
+    "rekening",
+)
 ACCOUNT = re.compile(
     r"(?i)\b(?:(?:bank |savings |checking |current )?(?:account|acct|a/c)(?:'s)? ?(?:number|num|no\b\.?|nr\b\.?|#)"
     r"|(?:bank|savings|checking) account|routing(?: transit)? ?(?:number|no\b\.?|#)?|\baba(?: number)?|sort ?code|bsb"
-    r"|konto(?:nummer|nr\.?)|num[eé]ro de (?:compte|cuenta)|rekeningnummer)"
+    r"|konto(?:nummer|nr\.?)|n[uú]m[eé]ro de (?:compte|cuenta)|rekeningnummer)"
     r"[^\d\n\w]{0,4}(?:(?:is|was|are|of|ending in)\b[^\d\n\w]{0,3})?"
     r"(\d(?:[ \-]?\d){5,17})(?![\w]|[.,/]\d)"
 )
@@ -124,8 +139,9 @@ DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def find_accounts(text: str) -> Iterator[Span]:
     """Bank account, routing and sort code numbers that the text calls so."""
-    for match in ACCOUNT.finditer(text):
-        yield Span(match.start(1), match.end(1), "BANK_ACCOUNT")
+    for place in places(text, ACCOUNT_WORDS):
+        if match := ACCOUNT.match(text, place):
+            yield Span(match.start(1), match.end(1), "BANK_ACCOUNT")
 
 
 def find_wallets(text: str) -> Iterator[Span]:

@@ -87,13 +87,12 @@ def _is_international(text: str, match: re.Match[str]) -> bool:
         return False
     import phonenumbers  # 48 MB of numbering plans: read only for texts that hold such a number
 
-    said = _is_said(text, match.start(), match.end())
-    if "+" not in value and len(GAPS.findall(value)) < 2 and not said:
-        return False  # 00 begins many other numbers
+    if "+" not in value and len(GAPS.findall(value)) < 2:  # 00 begins many other numbers
+        return _is_said(text, match.start(), match.end())
     number = digits(EXTENDED.split(value)[0])
     try:
         parsed = phonenumbers.parse("+" + (number if "+" in value else number[2:]), None)
-        return phonenumbers.is_possible_number(parsed) or said
+        return phonenumbers.is_possible_number(parsed) or _is_said(text, match.start(), match.end())
     except phonenumbers.NumberParseException:
         return False
 

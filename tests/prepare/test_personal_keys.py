@@ -126,7 +126,12 @@ NO_SECRETS = (
         "sha256 of the file",
         "uuid 123e4567-e89b-12d3-a456-426614174000",
     ),
-    *("data:image/png;base64,iVBORw0KGgo", "https://example.org/a/b/c?page=10&size=20", "metadata[key1]=value1"),
+    *(
+        "data:image/png;base64,iVBORw0KGgo",
+        "https://example.org/a/b/c?page=10&size=20",
+        "metadata[key1]=value1",
+        "import OAuth1, OAuth2Session",
+    ),
 )
 
 
