@@ -39,6 +39,8 @@ class Dialect:
     """Whether spaces after the delimiter belong to it."""
     preamble: int = 0
     """Lines before the header, or before the first row where there is none."""
+    trailing: bool = False
+    """Whether every row ends with one delimiter more than there are columns."""
     short_rows: bool = False
     """Whether whoever wrote the file left out empty cells at the end of rows."""
 
@@ -56,6 +58,8 @@ class Dialect:
         if self.preamble:
             of = "header" if self.header else "first row"
             parts.append(f"{self.preamble} {'line' if self.preamble == 1 else 'lines'} before the {of}")
+        if self.trailing:
+            parts.append("a delimiter at the end of every row")
         if self.short_rows:
             parts.append("empty cells at the end of rows left out")
         return ", ".join(parts)
@@ -84,6 +88,8 @@ def split(text: str, dialect: Dialect) -> Split | None:
     if dialect.quote not in text or not dialect.quote:
         if not dialect.spaced:
             return Split(text.split(dialect.delimiter) if dialect.delimiter else [text])
+    elif dialect.delimiter and _signs(dialect).torn.search(text):
+        return None
     elif dialect.escape:
         return _split_leniently(text, dialect)
     try:
@@ -125,6 +131,8 @@ class _Signs(NamedTuple):
     field: re.Pattern[str]
     escaped: re.Pattern[str]
     bare: re.Pattern[str]
+    torn: re.Pattern[str]
+    """A quote that opens in the middle of a field and closes at the end of a later one: a delimiter is missing."""
     whole: re.Pattern[bytes]
     """A line whose quoted fields all close, bare quotes allowed inside them."""
     opens: re.Pattern[bytes]
@@ -141,6 +149,7 @@ def _signs(dialect: Dialect) -> _Signs:
     escape = re.escape(dialect.escape or "")
     before, after = (" *+" if dialect.spaced else ""), " *+"
     end = r"[\r\n]*+\Z"
+    text = rf"[^{sign}{re.escape(dialect.delimiter)}]"
     inner = rf"[^{sign}{escape}]++|{sign}{sign}" + (rf"|{escape}[\s\S]" if escape else "")
     strict, lenient = rf"(?:{inner})*+", rf"(?:{inner}|{sign}(?!{after}(?:{apart}|{end})))*+"
     plain = rf"(?!{before}{sign})" + (rf"[^{apart}]*+" if dialect.delimiter else r"[\s\S]*+")
@@ -152,6 +161,10 @@ def _signs(dialect: Dialect) -> _Signs:
         field=re.compile(rf"{field_leniently}(?P<delimiter>{apart}|\Z)"),
         escaped=re.compile((rf"{escape}([{sign}{escape}])|" if escape else "()") + rf"{sign}({sign})"),
         bare=re.compile(rf"(?<![{sign}{escape}]){sign}(?!{sign})"),
+        torn=re.compile(
+            rf"(?:^|{apart})(?!{before}{sign}){text}+{sign}(?!\s){text}+{apart}"
+            rf"(?:{text}*{apart})*(?!{before}{sign}){text}+{sign}+(?:{apart}|\Z)"
+        ),
         whole=re.compile(rf"{any_field}(?:{apart}{any_field})*+{end}".encode()),
         opens=re.compile(rf"(?:{field}{apart})*{before}{sign}{strict}\Z".encode()),
         closes=re.compile(rf"{strict}{rest}{end}".encode()),

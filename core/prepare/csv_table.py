@@ -27,11 +27,13 @@ def find_table(dialect: Dialect, sample: Sequence[Cells], known_names: frozenset
     width = statistics.mode(len(record.cells) for record in sample)
     start = _start(sample, width, known_names)
     first, below = sample[start], [record.cells for record in sample[start + 1 :]]
-    header = _is_header(first.cells, [cells for cells in below if len(cells) == width], known_names)
-    names = _names(first.cells if header else [], width)
+    rows = [cells for cells in below if len(cells) == width and cells != first.cells]
+    header = _is_header(first.cells, rows, known_names)
+    trailing = header and width > 1 and bool(rows) and _ends_with_delimiter(first.cells, rows, width)
+    names = _names(first.cells if header else [], width - trailing)
     preamble = first.line - 1 if start or sample[0].line > 1 else 0
-    short_rows = _leaves_out_empty_cells(below, len(names))
-    return replace(dialect, header=header, names=names, preamble=preamble, short_rows=short_rows)
+    short_rows = not trailing and _leaves_out_empty_cells(below, len(names))
+    return replace(dialect, header=header, names=names, preamble=preamble, trailing=trailing, short_rows=short_rows)
 
 
 def _start(sample: Sequence[Cells], width: int, known_names: frozenset[str]) -> int:
@@ -44,7 +46,7 @@ def _start(sample: Sequence[Cells], width: int, known_names: frozenset[str]) -> 
     if width == 1:
         remarks = next((number for number, cells in enumerate(head) if not cells[0].startswith("#")), 0)
         return remarks if remarks < len(sample) - 1 else 0
-    if first and _names_all_but_the_first(head[first - 1], head[first : first + 2], width):
+    if first and _is_shorter_header(head[first - 1], head[first:], width):
         return first - 1
     titles = first  # lines of a title that were filled up with empty cells
     while titles < len(head) - 1 and len(head[titles]) == width and _filled(head[titles]) <= max(1, width // 4):
@@ -53,14 +55,23 @@ def _start(sample: Sequence[Cells], width: int, known_names: frozenset[str]) -> 
     return titles if named and not any(map(_is_number, head[titles])) else first
 
 
+def _ends_with_delimiter(first: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether rows end with a delimiter that sets nothing apart; a header may do without."""
+    nameless = len(first) == width - 1 or not first[-1].strip()
+    return nameless and all(not row[-1].strip() for row in rows)
+
+
 def _filled(cells: Sequence[str]) -> int:
     return sum(bool(cell.strip()) for cell in cells)
 
 
-def _names_all_but_the_first(cells: Sequence[str], below: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether a record is a header without a name for the first column, as R writes it."""
-    whole = len(cells) == width - 1 > 1 and _filled(cells) == len(cells)
-    return whole and not any(map(_is_number, cells)) and all(row[-1].strip() for row in below)
+def _is_shorter_header(cells: Sequence[str], below: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a record is a header that names all columns but one: the last, always empty, or R's row numbers."""
+    if not (len(cells) == width - 1 and _filled(cells) == len(cells) and not any(map(_is_number, cells))):
+        return False
+    rows = [row for row in below if len(row) == width]
+    numbered = all(row[0].strip().isdigit() for row in rows) and len({row[0] for row in rows}) == len(rows)
+    return len(rows) > 1 and (numbered or all(not row[-1].strip() for row in rows))
 
 
 def _is_header(first: Sequence[str], below: Sequence[Sequence[str]], known_names: frozenset[str]) -> bool:

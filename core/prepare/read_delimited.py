@@ -66,10 +66,12 @@ def parse_delimited(piece: Piece, dialect: Dialect) -> Found:
     if found is None:
         return Found(piece.line, piece.raw, None, "broken_quotes")
     cells: list[str | None] = [*found.cells]
-    while len(cells) > len(names) and not (cells[-1] or "").strip():
+    if dialect.trailing and len(cells) == len(names) + 1 and not found.cells[-1].strip():
         cells.pop()
     if dialect.short_rows:
         cells += [None] * (len(names) - len(cells))
     if len(cells) != len(names):
         return Found(piece.line, piece.raw, None, "wrong_column_count")
+    if dialect.header and found.cells[0].strip() == names[0] and [cell.strip() for cell in found.cells] == [*names]:
+        return Found(piece.line, piece.raw, None, "repeated_header")
     return Found(piece.line, piece.raw, dict(zip(names, cells, strict=True)), flag=found.flag)
