@@ -33,7 +33,8 @@ class NationalId:
     """A pattern of the lower-case words that name it, beside those that name any such number."""
 
 
-ANY_ID = (
+ANY_STEMS = ("nation", "identi", "id", "tax", "person", "social", "citizen", "nin", "tin", "ssn", "pin", "resident")
+ANY_ID = re.compile(
     r"national (?:id|identi|insurance|number)|identi(?:ty|fication|dad|té|tà|tät|tets)|\bid(?: card)?(?: number"
     r"| no\b| nr\b|:|#)"
     r"|tax(?:payer)?[ \-]?(?:id|number|no\b|file|code|ref)|personal (?:number|code|id)|social (?:security|insurance)"
@@ -189,25 +190,15 @@ def _readings(text: str, match: re.Match[str]) -> Iterator[tuple[int, int]]:
 def _holds(text: str, start: int, end: int) -> bool:
     value = text[start:end]
     kinds = _by_shape().get(value.translate(SHAPE))
-    return (
-        kinds is not None
-        and not in_sum(text, start, end)
-        and any(
-            (kind.vouched == "alone" or _is_named(text, start, end, kind.words)) and _checks(kind.check, value)
-            for kind in kinds
-        )
+    if kinds is None or in_sum(text, start, end):
+        return False
+    around = f"{before(text, start)}\n{text[end : end + REACH // 3].lower()}"
+    named = any(stem in around for stem in ANY_STEMS) and ANY_ID.search(around) is not None
+    return any(
+        (named or kind.vouched == "alone" or (kind.words and re.search(kind.words, around)))
+        and _checks(kind.check, value)
+        for kind in kinds
     )
-
-
-def _is_named(text: str, start: int, end: int, words: str) -> bool:
-    return bool(
-        _naming(words).search(before(text, start)) or _naming(words).search(text[end : end + REACH // 3].lower())
-    )
-
-
-@cache
-def _naming(words: str) -> re.Pattern[str]:
-    return re.compile(f"{ANY_ID}|{words}" if words else ANY_ID)
 
 
 def _checks(check: str, value: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .personal_kinds import Span, before, digits, in_sum
+from .personal_kinds import Span, before, digits, in_sum, places
 
 EXTENSION = r"(?: ?(?:x|ext\.?|extension|#) ?\d{1,5})?"
 NOT_AFTER_WORD = r"(?<![\w\-/+(])(?<!\w[.,])"
@@ -33,6 +33,41 @@ DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d\d[\-/. ](?:0?[1-9]|1[0-2])[\-/. ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[\-/. ](?:0?[1-9]|[12]\d|3[01])[\-/. ](?:19|20)\d\d)(?!\d)"
     r"|^(?:19|20)\d\d[ \-\u2013/]{1,3}(?:19|20)\d\d"
+)
+SAID_WORDS = (  # how the alternatives below begin
+    *(
+        "phone",
+        "telephone",
+        "tel",
+        "tél",
+        "fon",
+        "call",
+        "mobil",
+        "mob",
+        "móvil",
+        "movil",
+        "cell",
+        "celular",
+        "portable",
+        "fax",
+        "efax",
+    ),
+    *("e-fax", "whats", "viber", "signal", "ring", "sms", "dial", "hotline", "helpline", "landline", "handy", "ph"),
+    *(
+        "pager",
+        "voicemail",
+        "text",
+        "reach",
+        "contact",
+        "answering",
+        "message",
+        "home",
+        "work",
+        "office",
+        "desk",
+        "direct",
+    ),
+    *("daytime", "evening", "registered", "my ", "电话", "手机", "電話", "携帯", "전화", "тел"),
 )
 SAID_BEFORE = re.compile(
     r"(?:\b(?:tele)?phones?(?: ?numbers?| ?nos?\b)?|\btel(?:efon\w*|[eé]fono)?|\bcall(?:s|ed|ing|er)?(?: \w+){0,2}"
@@ -134,7 +169,10 @@ def _is_named(text: str, start: int, end: int, ends: set[int]) -> bool:
 
 def _is_said(text: str, start: int, end: int) -> bool:
     """Whether the words beside a number say that it is a phone's."""
-    return bool(SAID_AFTER.match(text, end) or SAID_BEFORE.search(before(text, start)))
+    if SAID_AFTER.match(text, end):
+        return True
+    earlier = before(text, start)
+    return any(SAID_BEFORE.match(earlier, place) for place in places(earlier, SAID_WORDS))
 
 
 def _follows(text: str, start: int, ends: set[int]) -> bool:
