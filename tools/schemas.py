@@ -15,6 +15,7 @@ from ..core.schema import Model
 
 NOISE_IN_OUTPUT = frozenset(
     [
+        "enum",
         "additionalProperties",
         "required",
         "default",

@@ -37,7 +37,7 @@ def report(result: EvaluateResult) -> Report:
 
 def _figure(result: EvaluateResult) -> Figure:
     caption = "Left: differences of the scores with their 95% intervals. Right: share of right answers by capability."
-    return Figure(name="evaluation.png", png=picture(result), caption=caption)
+    return Figure(name="evaluation.png", image=picture(result), caption=caption)
 
 
 def _head(result: EvaluateResult) -> str:

@@ -1,102 +1,152 @@
-"""How long the rows are, by field and against the length that training allows."""
+"""How long the rows are, by field and as a whole."""
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
+from numpy.typing import NDArray
 
 from ..checks import Check
-from ..errors import DataError
-from ..examples.dialects import Format, read_record
-from ..examples.mask import Rendered, Tokenized, render_example, tokenize_rendered
-from .job import Job
-from .result import TokenStatistics, Truncation
+from ..examples.dialects import read_record
+from ..examples.types import ChatExample, Example, Format
+from .batch import Done
+from .plan import Plan
+from .request import PrepareRequest
+from .result import Histogram, TokenStatistics
 from .row import Row
+from .store import Store
+from .tally import note
+from .trained import FAULTS, Trained, columns, look
 from .wording import counted
 
-MISSING = -1
-MANY = 0.01  # share of rows that teach nothing, from which the set is not fit for training
+PREFIX = "tokens:"
+ROW = "row"
 ORDER = (
     *("system", "instruction", "input", "output", "history", "prompt", "completion"),
-    *("user", "human", "assistant", "gpt", "tool", "observation", "function_call", "row"),
+    *("user", "human", "assistant", "gpt", "tool", "observation", "function_call", "chosen", "rejected", ROW),
 )
+BARS = 30  # of the histogram
 
 
 class Measure:
-    """The step: count the tokens of every row's fields, and with a model also what a trained row looks like."""
+    """Counts the tokens of every row's fields: one column a field, of the count plus one; 0 where a row has none.
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._counts: dict[str, array[int]] = {}
-        self._rows = 0
-        self._trained: Trained | None = Trained(job) if job.tokens.chat else None
+    With a model also what training would make of each row, in the columns of `trained.columns`.
+    """
 
-    def __call__(self, rows: list[Row]) -> list[Row]:
-        fields = [fields_of(row.prepared, self._job.request.format) for row in rows]
-        texts = [text for one in fields for text in one.values()]
-        counts = iter(self._job.tokens.count_many(texts))
-        for one in fields:
-            counted = {name: next(counts) for name in one}
-            self._add(counted | ({} if self._trained else {"row": sum(counted.values())}))
-        if self._trained:
-            self._trained.add(rows)
-        return rows
+    def __init__(self, plan: Plan) -> None:
+        self._tokens, self._limit = plan.tokens, plan.request.max_length
+        self._format: Format = plan.request.format
 
-    def _add(self, counted: dict[str, int]) -> None:
-        for name in counted.keys() - self._counts.keys():
-            self._counts[name] = array("l", [MISSING]) * self._rows
-        self._rows += 1
-        for name, column in self._counts.items():
-            column.append(counted.get(name, MISSING))
+    def __call__(self, rows: list[Row], done: Done) -> None:
+        """Add the columns, and flags for the rows that training would not take whole."""
+        if self._tokens.chat is None:
+            whole = self._add_fields(self._counted(rows), done)
+            done.columns[PREFIX + ROW] = whole + 1
+        else:
+            found = look([_as_read(row, self._format) for row in rows], self._tokens.chat, self._limit)
+            self._add_fields(self._seen(rows, found), done)
+            done.columns |= columns(found)
+            whole = done.columns[PREFIX + ROW] - 1
+            _flag_faults(rows, found, done)
+        self._flag_long(rows, whole, done)
 
-    def statistics(self) -> tuple[TokenStatistics, ...]:
-        """Per field over the rows that are left, in the order of a conversation."""
-        kept = np.fromiter(self._job.store.kept(), dtype=np.int64, count=self._job.store.kept_count)
-        columns = {name: np.array(column)[kept] for name, column in self._counts.items()}
-        if self._trained:
-            columns["row"] = np.array(self._trained.totals)[kept]
-        names = sorted(columns, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-        return tuple(_statistics(name, own) for name in names if len(own := columns[name][columns[name] != MISSING]))
+    def _counted(self, rows: Sequence[Row]) -> list[dict[str, int]]:
+        """The tokens of each field of each row, every field by itself."""
+        fields = [fields_of(row.prepared, self._format) for row in rows]
+        counts = iter(self._tokens.count_many([text for one in fields for text in one.values()]))
+        return [{name: next(counts) for name in one} for one in fields]
 
-    def truncation(self) -> Truncation | None:
-        """What training would cut off; None without a model."""
-        return self._trained.truncation() if self._trained else None
+    def _seen(self, rows: Sequence[Row], found: Sequence[Trained]) -> list[dict[str, int]]:
+        """The same from what training sees, where messages are fields: a text is not tokenised twice."""
+        by_role = self._format == "openai"
+        counts = [_by_role(row, one) if by_role else None for row, one in zip(rows, found, strict=True)]
+        others = iter(self._counted([row for row, one in zip(rows, counts, strict=True) if one is None]))
+        return [next(others) if one is None else one for one in counts]
 
-    def checks(self) -> list[Check]:
-        """Rows over max_length, and with a model what of them would be trained."""
-        if self._trained:
-            return [self._trained.length_check(), *self._trained.mask_checks()]
-        return [self._estimated_length_check()]
+    def _add_fields(self, counts: Sequence[dict[str, int]], done: Done) -> NDArray[np.int32]:
+        """Add a column for each field; gives back the sum of each row."""
+        whole = np.zeros(len(counts), dtype=np.int32)
+        for at, one in enumerate(counts):
+            for name, count in one.items():
+                column = done.columns.get(PREFIX + name)
+                if column is None:
+                    column = done.columns[PREFIX + name] = np.zeros(len(counts), dtype=np.int32)
+                column[at] = count + 1
+                whole[at] += count
+        return whole
 
-    def _estimated_length_check(self) -> Check:
-        limit = self._job.request.max_length
-        if limit is None:
-            return Check(name="Max Length", status="pass", details="no max_length asked for", count=None)
-        over = sum(self._counts["row"][index] > limit for index in self._job.store.kept())
-        details = f"{counted(over, 'row')} above {limit:,} tokens, {self._job.tokens.label}"
-        step = "Pass model_name for exact counts and what training would cut off." if over else None
-        return Check(name="Max Length", status="warn" if over else "pass", details=details, count=over, next_step=step)
+    def _flag_long(self, rows: list[Row], whole: NDArray[np.int32], done: Done) -> None:
+        if self._limit is not None:
+            about = "" if self._tokens.chat else "about "
+            for at in np.flatnonzero(whole > self._limit).tolist():
+                done.entries.flag(rows[at].place, "too_long", f"{about}{whole[at]} tokens of {self._limit}")
 
 
-def fields_of(record: dict[str, Any], format: Format) -> dict[str, str]:
+def _by_role(row: Row, found: Trained) -> dict[str, int] | None:
+    """The tokens of a conversation by role; None where that does not tell the fields of the record."""
+    if not isinstance(row.example, ChatExample) or row.example.rejected or found.refused:
+        return None
+    counts: dict[str, int] = {}
+    for message, count in zip(row.example.messages, found.by_text, strict=True):
+        counts[message.role] = counts.get(message.role, 0) + count
+    return counts
+
+
+def _flag_faults(rows: Sequence[Row], found: Sequence[Trained], done: Done) -> None:
+    for row, one in zip(rows, found, strict=True):
+        if one.refused:
+            note(done.tally.refused, one.refused, row.place)
+            done.entries.flag(row.place, "template_refused", one.refused)
+        for fault in one.faults:
+            done.entries.flag(row.place, fault, FAULTS[fault])
+
+
+def _as_read(row: Row, format: Format) -> Example:
+    """The row as training will read it from the written file; in OpenAI's format a conversation stays what it is."""
+    if format == "openai" and isinstance(row.example, ChatExample):
+        return row.example
+    return read_record(row.prepared)
+
+
+def fields_of(record: Mapping[str, Any], format: Format) -> dict[str, str]:
     """The texts of a prepared record by field, or by role in conversations; several of one role are joined."""
+    if format in ("openai", "sharegpt"):
+        return _said(record, format)
     if format == "completion":
-        return {"prompt": record["prompt"], "completion": record["completion"]}
-    if format == "alpaca":
-        history = "\n".join(text for pair in record.get("history", ()) for text in pair)
-        extra = {"system": record.get("system"), "history": history}
-        own = {name: record[name] for name in ("instruction", "input", "output")}
-        return own | {name: text for name, text in extra.items() if text}
+        return {name: record[name] for name in ("prompt", "completion", "chosen", "rejected") if name in record}
+    history = "\n".join(text for pair in record.get("history", ()) for text in pair)
+    extra = {"system": record.get("system"), "history": history}
+    own = {name: record[name] for name in ("instruction", "input", "output", "chosen", "rejected") if name in record}
+    return own | {name: text for name, text in extra.items() if text}
+
+
+def _said(record: Mapping[str, Any], format: Format) -> dict[str, str]:
     turns, role, content = ("messages", "role", "content") if format == "openai" else ("conversations", "from", "value")
     said: dict[str, list[str]] = {}
-    for turn in record[turns]:
+    for turn in record.get(turns) or record.get("prompt", ()):
         said.setdefault(turn[role], []).append(turn[content])
-    return {name: "\n".join(texts) for name, texts in said.items()}
+    for side in ("chosen", "rejected"):
+        if side in record:
+            answers = record[side] if isinstance(record[side], list) else [record[side]]
+            said[side] = [answer[content] for answer in answers]
+    return {name: texts[0] if len(texts) == 1 else "\n".join(texts) for name, texts in said.items()}
 
 
-def _statistics(name: str, counts: np.ndarray) -> TokenStatistics:
+def statistics(store: Store) -> tuple[TokenStatistics, ...]:
+    """Per field over the rows that are left, in the order of a conversation."""
+    names = [name.removeprefix(PREFIX) for name in store.names(PREFIX)]
+    names.sort(key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    found = ((name, _counts(store, name)) for name in names)
+    return tuple(_statistics(name, counts) for name, counts in found if len(counts))
+
+
+def _counts(store: Store, name: str) -> NDArray[np.int32]:
+    counts = store.column(PREFIX + name)[store.kept]
+    return counts[counts > 0] - 1
+
+
+def _statistics(name: str, counts: NDArray[np.int32]) -> TokenStatistics:
     return TokenStatistics(
         field=name,
         min=int(counts.min()),
@@ -107,100 +157,21 @@ def _statistics(name: str, counts: np.ndarray) -> TokenStatistics:
     )
 
 
-class Trained:
-    """Rows as training will see them, through the masking code that training uses.
+def lengths(store: Store) -> Histogram:
+    """How many of the rows that are left have how many tokens, from 0 to the longest."""
+    counts = _counts(store, ROW)
+    step = max(1, -(-(int(counts.max()) + 1) // BARS))
+    edges = np.arange(0, int(counts.max()) + step + 1, step)
+    found, _ = np.histogram(counts, bins=edges)
+    return Histogram(edges=tuple(edges.tolist()), counts=tuple(found.tolist()))
 
-    Attributes:
-        totals: Tokens of each row, template included; 0 where the template refused the row.
-    """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.totals = array("l")
-        self._lost_trained = array("l")
-        self._trained_left = array("l")
-        self._unended = array("b")
-        self._refused: dict[int, str] = {}
-
-    def add(self, rows: Sequence[Row]) -> None:
-        """Render, mask and count rows."""
-        tokenizer = self._job.tokens.chat
-        assert tokenizer is not None
-        rendered: dict[int, Rendered] = {}
-        for row in rows:
-            try:
-                rendered[row.index] = render_example(read_record(orjson.loads(orjson.dumps(row.prepared))), tokenizer)
-            except DataError as error:
-                self._refused[row.index] = error.problem
-                self._job.ledger.flag(row.place, "template_refused", error.problem)
-        done = dict(zip(rendered, tokenize_rendered(list(rendered.values()), tokenizer, None), strict=True))
-        for row in rows:
-            self._measure(done.get(row.index))
-
-    def _measure(self, whole: Tokenized | None) -> None:
-        limit = self._job.request.max_length
-        beyond = whole.labels[limit:] if whole and limit is not None else []
-        lost = sum(label != -100 for label in beyond)
-        self.totals.append(len(whole.input_ids) if whole else 0)
-        self._lost_trained.append(lost)
-        self._trained_left.append(whole.trained_tokens - lost if whole else 0)
-        self._unended.append(bool(whole and whole.unended_turns))
-
-    def truncation(self) -> Truncation:
-        """What training at max_length would cut off from the rows that are left."""
-        kept = list(self._job.store.kept())
-        limit = self._job.request.max_length
-        totals = [self.totals[index] for index in kept]
-        over = [total - limit for total in totals if limit is not None and total > limit]
-        return Truncation(
-            max_length=limit,
-            rows_over=len(over),
-            lost_tokens=sum(over),
-            lost_trained_tokens=sum(self._lost_trained[index] for index in kept),
-            rows_without_trained_token=sum(
-                self._trained_left[index] == 0 for index in kept if index not in self._refused
-            ),
-            length_for_99_percent=sorted(totals)[max(0, -(-len(totals) * 99 // 100) - 1)],
-        )
-
-    def length_check(self) -> Check:
-        """The mission's Max Length."""
-        cut = self.truncation()
-        if cut.max_length is None:
-            details = f"no max_length asked for; {cut.length_for_99_percent:,} tokens hold 99% of the rows whole"
-            return Check(name="Max Length", status="pass", details=details)
-        if not cut.rows_over:
-            details = f"0 rows above {cut.max_length:,} tokens"
-            return Check(name="Max Length", status="pass", details=details, count=0)
-        details = (
-            f"{counted(cut.rows_over, 'row')} above {cut.max_length:,} tokens: training would cut off "
-            f"{cut.lost_tokens:,} tokens, {cut.lost_trained_tokens:,} of them trained"
-        )
-        step = f"{cut.length_for_99_percent:,} tokens hold 99% of the rows whole."
-        return Check(name="Max Length", status="warn", details=details, count=cut.rows_over, next_step=step)
-
-    def mask_checks(self) -> list[Check]:
-        """Whether every row has something to learn, and learns to stop."""
-        refused = [index for index in self._job.store.kept() if index in self._refused]
-        checks = []
-        if refused:
-            details = f"the model's chat template refuses {counted(len(refused), 'row')}: {self._refused[refused[0]]}"
-            step = "Read the rows flagged template_refused in ledger.jsonl; training cannot use them."
-            checks.append(
-                Check(name="Chat Template", status="fail", details=details, count=len(refused), next_step=step)
-            )
-        else:
-            checks.append(Check(name="Chat Template", status="pass", details="renders every row", count=0))
-        bare = self.truncation().rows_without_trained_token
-        unended = sum(self._unended[index] for index in self._job.store.kept())
-        if bare:
-            details = f"{counted(bare, 'row')} with no trained token left"
-            status = "fail" if bare > MANY * self._job.store.kept_count else "warn"
-        elif unended:
-            details, status = f"{counted(unended, 'row')} with an answer without end-of-turn token", "warn"
-        else:
-            details, status = "every row has trained tokens, and every answer an end-of-turn token", "pass"
-        step = "Raise max_length or shorten these rows." if bare else None
-        step = "Check the model's chat template: it would not learn to stop." if unended and not bare else step
-        checks.append(Check(name="Loss Mask", status=status, details=details, count=bare or unended, next_step=step))
-        return checks
+def estimated_length_check(request: PrepareRequest, store: Store, label: str) -> Check:
+    """Rows over max_length, when there is no model to count exactly."""
+    limit = request.max_length
+    if limit is None:
+        return Check(name="Max Length", status="pass", details="no max_length asked for", count=None)
+    over = int((_counts(store, ROW) > limit).sum())
+    details = f"{counted(over, 'row')} above {limit:,} tokens, {label}"
+    step = "Pass model_name for exact counts and what training would cut off." if over else None
+    return Check(name="Max Length", status="warn" if over else "pass", details=details, count=over, next_step=step)

@@ -1,48 +1,44 @@
-"""The preparation from top to bottom: read, clean, redact, convert, find duplicates, check, split, write.
+"""The preparation from top to bottom: read, look at each row, settle what concerns all rows, write.
 
-Rows go through the steps in batches as they are read; what must be known of all of them at the end (near duplicates,
-classes, lengths) is collected as numbers, while the rows themselves wait on disk. So memory stays lean.
+Pieces of the files go in batches to a worker on every core, which does all that can be done with a row alone. What
+comes back is stored: the text on disk, numbers in memory. Then this process finds duplicates, splits and writes. So
+memory stays lean, and rows/s grow with the cores.
 """
 
 import contextlib
-import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
-import orjson
-import xxhash
-
-from ..checks import Check
 from ..errors import DataError
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from ..untrusted import quote
-from . import sources
-from .balance import Classes
-from .clean import Clean
-from .contamination import Contamination
-from .convert import Convert
-from .duplicates import ExactDuplicates, question_digest
-from .job import Job, Step
+from .balance import give_up
+from .batch import Batch, Done
+from .books import Books
+from .conclude import conclude
 from .ledger import Ledger
-from .measure import Measure
-from .near import NearDuplicates
-from .personal import PersonalData, redact_all
-from .read import DataFile, look
-from .read import rows as read_rows
-from .request import PrepareRequest, entries_of
+from .opening import open_plan
+from .pool import Alone, Pool, processes
+from .read import DataFile, pieces
+from .request import PrepareRequest
 from .result import PrepareResult
-from .row import Row
-from .split import Split, split, split_checks
+from .row import Piece
+from .settle import settle
+from .signatures import SAMPLE_ROWS, Template
+from .sources import packing
 from .store import Store
-from .tokens import TokenCounter
-from .understand import Understanding
-from .verdict import accounting_check, ordered, reading_checks, source_of, unusable_next_step, warnings
-from .write import write
+from .understand import check_names
+from .verdict import listed, unusable_next_step
+from .worker import Worker
+from .worth import worst
 
 BATCH_ROWS = 1_000
+BATCH_BYTES = 4 << 20
 
 
 def run(request: PrepareRequest, run: ActiveRun) -> PrepareResult:
@@ -52,15 +48,16 @@ def run(request: PrepareRequest, run: ActiveRun) -> PrepareResult:
 
     Raises:
         DataError: No row of the data can be used, or a file holds no data.
-        InputError: A field that the request names is not in the data.
+        InputError: A field that the request names is not in the data, or a row to restore is not.
     """
     run.stage("looking at the files")
-    settings = Settings.from_environment()
-    files = [look(path) for path in sources.expand(entries_of(request), settings, leave_out=request.output_dir)]
-    if request.model_name:
-        run.stage(f"loading the tokenizer of {request.model_name}")
-    with _work_folder(run) as folder, _job(request, folder, settings) as job:
-        return Preparation(job, run, files).carry_out()
+    plan = open_plan(request, Settings.from_environment(), run)
+    with (
+        _work_folder(run) as folder,
+        contextlib.closing(Ledger(folder / "ledger.jsonl")) as ledger,
+        contextlib.closing(Store(folder / "rows.jsonl")) as store,
+    ):
+        return Preparation(Books(plan, ledger, store), run).carry_out()
 
 
 @contextlib.contextmanager
@@ -74,116 +71,115 @@ def _work_folder(run: ActiveRun) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _job(request: PrepareRequest, folder: Path, settings: Settings) -> Iterator[Job]:
-    hides = request.pii in ("redact", "drop")
-    ledger = Ledger(folder / "ledger.jsonl", protect=redact_all if hides else lambda value: value)
-    store = Store(folder / "rows.jsonl")
-    try:
-        yield Job(request, ledger, store, TokenCounter.for_model(request.model_name, settings))
-    finally:
-        ledger.close()
-        store.close()
-
-
 class Preparation:
-    """One preparation with its steps."""
+    """One preparation on its way."""
 
-    def __init__(self, job: Job, run: ActiveRun, files: list[DataFile]) -> None:
-        self.job, self.run, self.files = job, run, files
-        self.understanding = Understanding(job)
-        self.measure, self.classes, self.near = Measure(job), Classes(job), NearDuplicates(job)
-        self.steps: tuple[Step, ...] = (  # each sees only the rows that those above it let through
-            Clean(job),
-            PersonalData(job),
-            Convert(job),
-            ExactDuplicates(job),
-            Contamination(job),
-            self.measure,
-            self.classes,
-            self.near,
-        )
+    def __init__(self, books: Books, run: ActiveRun) -> None:
+        self.books, self.plan, self.run = books, books.plan, run
+        self._progress = ReadingProgress(books.plan.files, run)
 
     def carry_out(self) -> PrepareResult:
         """Read everything, decide about it, write it."""
-        self._read_all()
-        self._refuse_nothing()
-        self.run.stage("finding near duplicates")
-        self.near.find(self.run.raise_if_stopped)
-        self.run.stage("splitting and writing")
-        found = split(self.job, self.classes.strata())
-        accounting = accounting_check(self.job)
-        if accounting.status == "fail":
-            raise DataError(accounting.details, "This is a defect of the program; please report it.")
-        of_steps = (check for step in self.steps for check in step.checks())
-        own = reading_checks(self.job, self.understanding, self.files)
-        checks = ordered([*own, *of_steps, *split_checks(self.job, found), accounting])
-        return self._result(found, checks)
-
-    def _read_all(self) -> None:
         self.run.stage("reading, cleaning and checking rows")
-        began, names_checked = time.monotonic(), False
-        for file in self.files:
-            found = read_rows(file)
-            while batch := list(itertools.islice(found, BATCH_ROWS)):
-                self.run.raise_if_stopped()
-                rows = self.understanding.rows(str(file.path), batch)
-                if not names_checked:
-                    self.understanding.check_names()
-                    names_checked = True
-                for step in self.steps:
-                    rows = step(rows)
-                self._store(rows)
-                speed = self.job.rows_read / (time.monotonic() - began)
-                self.run.progress(self.job.rows_read, None, "rows", f"reading and checking, {speed:,.0f} rows/s")
-        self.job.store.finish()
+        worker = Worker(self.plan)
+        batches = self._batches()
+        first = self._first(worker, batches)
+        more = next(batches, None)  # the rest of a large data set is worth several processes
+        crew = contextlib.nullcontext(Alone(worker)) if more is None else Pool(worker, processes())
+        with crew as many:
+            for done in first:
+                worker.sign(done)
+                self._take(done)
+            for done in many.map(Worker.work, chain([more] if more else [], batches)):
+                self._take(done)
+            self._refuse_nothing()
+            self.books.store.finish(tuple(str(file.path) for file in self.plan.files))
+            settlement = settle(self.books, self.run, many)
+        return conclude(self.books, settlement)
 
-    def _store(self, rows: list[Row]) -> None:
-        store, group_by = self.job.store, self.job.request.group_by
-        for row in rows:
-            store.append(row, orjson.dumps(row.prepared, option=orjson.OPT_APPEND_NEWLINE))
-            store.digests.append(question_digest(row.example))
-            value = None if group_by is None else row.record.get(group_by)
-            store.groups.append(0 if value is None else xxhash.xxh3_64_intdigest(orjson.dumps(value)))
+    def _batches(self) -> Iterator[Batch]:
+        number = 1
+        for at, file in enumerate(self.plan.files):
+            for portion in portions(pieces(file)):
+                self.run.raise_if_stopped()
+                yield Batch(at, number, portion)
+                number += len(portion)
+                self._progress.seen(portion)
+
+    def _first(self, worker: Worker, batches: Iterator[Batch]) -> list[Done]:
+        """The first rows: they show whether the request fits the data, and what all rows share."""
+        first: list[Done] = []
+        for batch in batches:
+            first.append(worker.work(batch))
+            if sum(len(done.lines) for done in first) >= SAMPLE_ROWS:
+                break
+        template = self.plan.prompt_template
+        names = Counter(chain.from_iterable(done.tally.names for done in first))
+        check_names(self.plan.request, names, template.fields if template else frozenset())
+        self.plan.near_template = Template.of([done.shingles for done in first if done.shingles])
+        return first
+
+    def _take(self, done: Done) -> None:
+        books = self.books
+        books.rows_read += done.read
+        books.ledger.take(done.entries)
+        books.tally.add(done.tally)
+        books.worst = worst([*books.worst, *done.worst])
+        if done.lines:
+            books.store.append(done.lines, done.columns)
+            give_up(books.tally, books.store, self.plan.request.stratify_by)
+        self._progress.done(books.rows_read)
 
     def _refuse_nothing(self) -> None:
         """Raises DataError when no row is left, with what became of them."""
-        if self.job.store.kept_count:
+        if len(self.books.store):
             return
-        names = ", ".join(quote(str(file.path), 120) for file in self.files[:3])
-        if not self.job.rows_read:
+        names = ", ".join(quote(str(file.path), 120) for file in self.plan.files[:3])
+        if not self.books.rows_read:
             raise DataError(f"There are no rows in {names}.", "Give a file with rows.")
-        dropped = self.job.ledger.dropped_by_reason
-        why = ", ".join(f"{rule} {count:,}" for rule, count in dropped.most_common())
+        dropped = self.books.ledger.dropped
         reasons = "".join(
             f" {quote(place.source, 120)}:{place.line}: {reason}"
-            for reason, place in self.understanding.unreadable.items()
+            for reason, place in self.books.tally.unreadable.items()
         )
         raise DataError(
-            f"None of the {self.job.rows_read:,} rows in {names} can be used ({why}).{reasons}",
+            f"None of the {self.books.rows_read:,} rows in {names} can be used ({listed(dropped)}).{reasons}",
             unusable_next_step(dropped),
         )
 
-    def _result(self, found: Split, checks: tuple[Check, ...]) -> PrepareResult:
-        job = self.job
-        dropped = dict(job.ledger.dropped_by_reason.most_common())
-        near, exact = dropped.get("near_duplicate", 0), dropped.get("duplicate", 0)
-        return PrepareResult(
-            source=source_of(job, self.files),
-            format=job.request.format,
-            total_examples=job.store.kept_count + near + exact,
-            unique_examples=job.store.kept_count,
-            duplicates_removed=exact,
-            near_duplicates_removed=near,
-            dropped_by_reason=dropped,
-            changed_by_rule=dict(job.ledger.changed_by_rule.most_common()),
-            personal_data=dict(job.personal_data.most_common()),
-            checks=checks,
-            token_statistics=self.measure.statistics(),
-            tokens_counted_by=job.tokens.label,
-            truncation=self.measure.truncation(),
-            files=write(job, found, job.request.output_dir),
-            balance=self.classes.balance(),
-            warnings=warnings(job, checks),
-            dry_run=job.request.dry_run,
-        )
+
+def portions(found: Iterator[Piece]) -> Iterator[list[Piece]]:
+    """Pieces by the thousand, fewer when they are long."""
+    portion: list[Piece] = []
+    size = 0
+    for piece in found:
+        portion.append(piece)
+        size += len(piece.raw)
+        if len(portion) == BATCH_ROWS or size >= BATCH_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+class ReadingProgress:
+    """Tells how many rows are done, how fast, and how many there will be, as far as sizes of files show it."""
+
+    def __init__(self, files: Sequence[DataFile], run: ActiveRun) -> None:
+        self._run, self._began = run, time.monotonic()
+        self._rows = self._bytes = 0
+        plain = all(file.encoding is not None and packing(file.path) is None for file in files)
+        self._total_bytes = sum(file.path.stat().st_size for file in files) if plain else None
+
+    def seen(self, portion: list[Piece]) -> None:
+        """A portion has been read from its file."""
+        self._rows += len(portion)
+        self._bytes += sum(len(piece.raw) + 1 for piece in portion)
+
+    def done(self, rows: int) -> None:
+        """So many rows have been taken in."""
+        speed = rows / max(time.monotonic() - self._began, 1e-9)
+        total = None
+        if self._total_bytes and self._bytes:
+            total = max(rows, round(self._rows * self._total_bytes / self._bytes))
+        self._run.progress(rows, total, "rows", f"reading and checking, {speed:,.0f} rows/s")

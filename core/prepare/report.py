@@ -1,18 +1,21 @@
 """The Dataset Validation Report."""
 
 from ..checks import worst
-from ..reports import markdown
+from ..reports import chart, markdown
 from ..reports.markdown import number, percent, table
-from ..reports.report import Report
+from ..reports.report import Figure, Report
 from ..runs.record import now
+from ..untrusted import fence
 from .result import Balance, PrepareResult
 from .wording import counted
 
 TITLE = "Dataset Validation Report"
+CLASSES_SHOWN = 12
+PREVIEW_LETTERS = 4_000
 
 
 def report(result: PrepareResult) -> Report:
-    """The report with the mission's sections: Summary, Quality Checks, Token Statistics, Output Files, Warnings."""
+    """The report with the mission's sections, and after them the rows worth a look and a preview of the loss mask."""
     parts = [
         f"# {TITLE}\n",
         f"**Date:** {now():%Y-%m-%d}\n**Source:** {_source(result)}\n",
@@ -23,7 +26,11 @@ def report(result: PrepareResult) -> Report:
         f"## Output Files\n\n{_files(result)}",
         f"## Warnings\n\n{_warnings(result)}",
     ]
-    return Report(title=TITLE, headline=_finding(result), markdown="\n".join(parts))
+    if result.worth_a_look:
+        parts.append(f"## Rows Worth a Look\n\n{_suspects(result)}")
+    if result.mask_preview:
+        parts.append(f"## Loss Mask Preview\n\n{_preview(result.mask_preview)}")
+    return Report(title=TITLE, headline=_finding(result), markdown="\n".join(parts), figures=_figures(result))
 
 
 def _source(result: PrepareResult) -> str:
@@ -51,6 +58,8 @@ def _summary(result: PrepareResult) -> str:
         ("Dropped", _counts(result.dropped_by_reason) or "none"),
         ("Changed", _counts(result.changed_by_rule) or "none"),
         ("Personal Data", _counts(result.personal_data) or "none found"),
+        ("Languages", _shares(result.languages, result.unique_examples)),
+        ("Questions and Answers a Row", _shares(result.turns, result.unique_examples)),
     ]
     if result.balance:
         rows.append((f"Classes in {result.balance.field}", _classes(result.balance)))
@@ -59,6 +68,12 @@ def _summary(result: PrepareResult) -> str:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+
+
+def _shares(counts: dict[str, int], total: int) -> str:
+    ordered = sorted(counts.items(), key=lambda one: -one[1])
+    shown = ", ".join(f"{name} {percent(count / total, 1)}" for name, count in ordered[:6])
+    return shown + (f" and {len(ordered) - 6} more" if len(ordered) > 6 else "")
 
 
 def _classes(balance: Balance) -> str:
@@ -90,8 +105,36 @@ def _files(result: PrepareResult) -> str:
     ]
     folder = result.files[0].path.parent
     where = f"\nWould lie in {folder}; nothing was written.\n" if result.dry_run else f"\nIn {folder}.\n"
-    return table(("File", "Examples", "Purpose"), rows) + where
+    undo = "\nTo undo a rule or bring a row back: the same call with `restore`, rules or row_ids from ledger.jsonl.\n"
+    return table(("File", "Examples", "Purpose"), rows) + where + undo
 
 
 def _warnings(result: PrepareResult) -> str:
     return "".join(f"- {warning}\n" for warning in result.warnings) or "- None\n"
+
+
+def _suspects(result: PrepareResult) -> str:
+    rows = ((one.row_id, f"line {one.line}", ", ".join(one.reasons), one.excerpt) for one in result.worth_a_look)
+    return "The worst first; each is kept.\n\n" + table(("Row", "Where", "Why", "Starts"), rows)
+
+
+def _preview(preview: str) -> str:
+    return f"What the model is trained on stands between ⟦ and ⟧.\n\n{fence(preview, PREVIEW_LETTERS)}\n"
+
+
+def _figures(result: PrepareResult) -> tuple[Figure, ...]:
+    """Lengths, and classes or languages where there are several."""
+    unit = "tokens of a row" if result.truncation else "tokens of a row, estimated"
+    lengths = chart.histogram("How long the rows are", result.lengths.edges, result.lengths.counts, unit)
+    figures = [Figure("lengths.svg", lengths, "Rows by their length in tokens")]
+    if result.balance:
+        shown = result.balance.classes[:CLASSES_SHOWN]
+        bars = [chart.Bar(one.label, one.examples, f"{one.examples:,} ({one.share:.0%})") for one in shown]
+        caption = f"Rows by class, from the field {result.balance.field}"
+        figures.append(Figure("classes.svg", chart.horizontal("Classes", bars), caption))
+    if len(result.languages) > 1:
+        total = result.unique_examples
+        ordered = sorted(result.languages.items(), key=lambda one: -one[1])[:CLASSES_SHOWN]
+        bars = [chart.Bar(name, count, f"{count:,} ({count / total:.1%})") for name, count in ordered]
+        figures.append(Figure("languages.svg", chart.horizontal("Languages", bars), "Rows by language"))
+    return tuple(figures)

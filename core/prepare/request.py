@@ -18,49 +18,64 @@ from . import sources
 
 Dedup = Literal["off", "exact", "near"]
 Pii = Literal["off", "report", "redact", "drop"]
+VALID_FRACTION = 0.1
 
 
 class PrepareRequest(RunRequest):
     """Arguments of `prepare`."""
 
     data_path: str | tuple[str, ...]
-    """File, folder, glob, or list: JSON, JSONL, CSV/TSV, TXT/Markdown, Parquet, Arrow, also packed."""
+    """File, folder, glob, hf://datasets/owner/name, or list: JSON(L), CSV, text, Parquet, Arrow; also packed."""
 
     format: Format = "openai"
     """Of the written records; plain text needs completion."""
 
     model_name: str | None = None
-    """Base model that will be trained; without it token counts are estimates."""
+    """Base model to be trained; without it counts are estimates."""
 
     columns: dict[str, str] | None = None
     """Field -> role (system, user, context, assistant, prompt, completion, messages)."""
 
+    prompt_template: str | None = None
+    """Jinja for the question: "Classify: {{ text }}"."""
+
     dedup: Dedup = "near"
-    """off keeps duplicates (in one split), exact drops equal rows, near also similar ones."""
+    """off keeps duplicates in one split; exact drops equal rows, near similar ones too."""
 
     near_duplicate_threshold: float = Field(default=0.8, gt=0, le=1)
-    """Jaccard similarity of word triples from which rows count as near duplicates."""
+    """Jaccard similarity of word triples."""
 
     pii: Pii = "redact"
-    """Personal data and secrets: redact to placeholders such as [EMAIL_1], or drop the row."""
+    """Personal data and secrets: redact to [EMAIL_1], or drop the row."""
+
+    keep_values: bool = False
+    """Let personal data stand in ledger.jsonl."""
 
     min_length: int = Field(default=1, ge=0)
-    """Tokens of all texts of a row together; shorter rows are dropped."""
+    """Tokens of a row; shorter rows are dropped."""
 
     max_length: int | None = Field(default=None, ge=1)
-    """Tokens a row may have; longer rows are kept and reported."""
+    """Tokens of a row; longer rows are kept and reported."""
 
-    valid_fraction: float = Field(default=0.1, ge=0, lt=1)
-    """Share of rows for valid.jsonl."""
+    valid_fraction: float = Field(default=VALID_FRACTION, ge=0, lt=1)
+    """Share for valid.jsonl; at the default, given splits (files named train, test) stay."""
 
     stratify_by: str | None = None
-    """Field spread evenly over both splits; default: a category field, if found."""
+    """Class field, spread evenly over both splits; found if left out."""
 
     group_by: str | None = None
     """Field whose equal values stay in one split."""
 
     benchmarks: tuple[str, ...] = ()
-    """Local benchmark files (test sets) to look for in the data."""
+    """Test sets to look for in the data: files, or hub names such as gsm8k."""
+
+    restore: tuple[str, ...] = ()
+    """Undo: rules or row_ids of ledger.jsonl to leave alone."""
+
+    @property
+    def keeps_given_splits(self) -> bool:
+        """Whether splits that the data brings along stay as they are."""
+        return self.valid_fraction == VALID_FRACTION
 
 
 def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:

@@ -89,11 +89,39 @@ class Truncation(Model):
     lost_trained_tokens: int
     """Lost tokens that the loss would have been on."""
 
+    answers_without_end: int
+    """Answers that are cut short, so that the model does not learn to stop there."""
+
+    answers_without_end: int
+    """Answers cut short, so that their end is not learned."""
+
     rows_without_trained_token: int
     """Rows that would teach nothing."""
 
     length_for_99_percent: int
     """Smallest length that holds 99% of the rows whole."""
+
+
+class Histogram(Model):
+    """Rows by their length."""
+
+    edges: tuple[int, ...]
+    """Bounds in tokens, one more than counts."""
+
+    counts: tuple[int, ...]
+
+
+class Suspect(Model):
+    """A row worth a look."""
+
+    row_id: str
+    source: str
+    line: int
+    reasons: tuple[str, ...]
+    """Rules that speak against it; see ledger.jsonl."""
+
+    excerpt: str
+    """Start of its text; untrusted."""
 
 
 class PrepareResult(Model):
@@ -102,13 +130,12 @@ class PrepareResult(Model):
     source: Source
 
     format: Format
-    """Format of the written records."""
 
     total_examples: int
-    """Usable examples before duplicates were removed."""
+    """Usable examples, duplicates included."""
 
     unique_examples: int
-    """Examples written to train.jsonl and valid.jsonl."""
+    """Examples written."""
 
     duplicates_removed: int
     """Rows equal to an earlier one."""
@@ -117,13 +144,13 @@ class PrepareResult(Model):
     """Rows similar to an earlier one."""
 
     dropped_by_reason: dict[str, int]
-    """Rows left out, by rule, duplicates included."""
+    """Rows left out, by rule."""
 
     changed_by_rule: dict[str, int]
-    """Rows changed, by rule; some were dropped later."""
+    """Rows changed, by rule."""
 
     personal_data: dict[str, int]
-    """Personal data and secrets found, by kind."""
+    """Values found, by kind."""
 
     checks: tuple[Check, ...]
 
@@ -138,7 +165,21 @@ class PrepareResult(Model):
     files: tuple[OutputFile, ...]
 
     balance: Balance | None
-    """Null when the rows have no classes."""
+    """Null without classes."""
+
+    languages: dict[str, int]
+    """Rows by ISO 639 code; und: unsure."""
+
+    turns: dict[str, int]
+    """Rows by turns in them."""
+
+    lengths: Histogram
+
+    worth_a_look: tuple[Suspect, ...]
+    """Suspect rows, worst first."""
+
+    mask_preview: str | None
+    """A row, what is trained in ⟦⟧."""
 
     warnings: tuple[str, ...]
 

@@ -52,6 +52,11 @@ class Place:
     """Number in reading order and digest of the raw content, "17-9f86d081"; unique, and proves an unchanged source."""
 
 
+def row_id(number: int, digest: int) -> str:
+    """The row_id of the row with this number in reading order and this digest of its raw content."""
+    return f"{number}-{digest:016x}"
+
+
 @dataclass(slots=True)
 class Row:
     """One record and what it has become so far."""
@@ -64,11 +69,17 @@ class Row:
     example: Example
     """The example in it, after cleaning."""
 
-    shape: str
-    """The dialect that it was written in."""
+    off: frozenset[str] = frozenset()
+    """Rules that leave this row alone."""
+
+    number: int = 0
+    """Number in reading order, from 1."""
+
+    digest: int = 0
+    """64-bit digest of the raw content."""
 
     prepared: dict[str, Any] = field(default_factory=dict)
     """The record to be written."""
 
-    index: int = -1
-    """Place among the rows that are kept in the store; -1 before it has one."""
+    lost: tuple[str, ...] = ()
+    """What of the example the record cannot hold."""

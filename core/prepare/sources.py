@@ -21,7 +21,8 @@ RECORD_SUFFIXES = (
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
 PIECE_BYTES = 1 << 17
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
-RESULT_NAMES = ("train.jsonl", "valid.jsonl", "ledger.jsonl", "report.md")
+BESIDE_NAMES = ("ledger.jsonl", "report.md")
+RESULT_NAMES = ("train.jsonl", "valid.jsonl", *BESIDE_NAMES)
 KNOWN = "JSON, JSONL, CSV, TSV, TXT, Markdown, Parquet and Arrow files, also packed as .gz, .bz2, .xz or .zst"
 
 
@@ -91,6 +92,7 @@ def _counts(path: Path, folder: Path, leave_out: Path | None) -> bool:
         ours = path.parent == folder and path.name in RESULT_NAMES and (folder / ".run").is_dir()
     else:
         ours = leave_out is not None and leave_out in path.parents
+        ours = ours or (path.name in BESIDE_NAMES and (path.parent / ".run").is_dir())  # a prepared set as the data
     return path.is_file() and not hidden and not ours
 
 

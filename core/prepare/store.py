@@ -1,70 +1,119 @@
-"""The rows that are kept so far: their text on disk, a few numbers of each in memory."""
+"""The rows that are kept so far: their text on disk, numbers of each in memory."""
 
 import os
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from .row import Place, Row
+import numpy as np
+from numpy.typing import NDArray
+
+from .row import Place, row_id
+
+Column = NDArray[Any]
 
 
 class Store:
-    """Prepared rows in order of their index, as JSON lines in one file; read back one by one.
+    """Prepared rows in reading order, as JSON lines in one file; read back one by one.
 
     Attributes:
-        digests: For each row a 64-bit digest of its question; equal ones are the same question.
-        groups: For each row a 64-bit digest of its `group_by` value; 0 without one.
-        links: Pairs of rows that must stay in one split.
-        removed: Rows that were found to be near duplicates after they were stored.
+        kept: For each row whether it is still in; set once all are.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
-        self._offsets = array("Q", [0])
-        self._sources: list[str] = []
-        self._source_of = array("L")
-        self._lines = array("Q")
-        self._row_ids: list[str] = []
-        self.digests = array("Q")
-        self.groups = array("Q")
-        self.links: list[tuple[int, int]] = []
-        self.removed: set[int] = set()
+        self._chunks: dict[str, list[Column]] = {}
+        self._sizes: list[int] = []
+        self._columns: dict[str, Column] = {}
+        self._left_out: set[str] = set()
+        self._sources: tuple[str, ...] = ()
+        self._starts: dict[str, list[int]] = {}
+        self.kept: NDArray[np.bool_] = np.empty(0, dtype=bool)
 
-    def __len__(self) -> int:
-        return len(self._lines)
+    def append(self, lines: list[bytes], columns: Mapping[str, Column]) -> None:
+        """Add a batch: the rows as JSON lines, and columns with one number (or several) a row.
 
-    def append(self, row: Row, line: bytes) -> None:
-        """Keep a row at its index, which is the next one."""
-        assert row.index == len(self)
-        if not self._sources or self._sources[-1] != row.place.source:
-            self._sources.append(row.place.source)
-        self._source_of.append(len(self._sources) - 1)
-        self._lines.append(row.place.line)
-        self._row_ids.append(row.place.row_id)
-        self._file.write(line)
-        self._offsets.append(self._offsets[-1] + len(line))
+        A column that an earlier or later batch does not have is 0 there.
+        """
+        self._file.writelines(lines)
+        for name, column in {**columns, "bytes": np.array([*map(len, lines)], dtype=np.uint32)}.items():
+            if name not in self._left_out:
+                self._chunks.setdefault(name, []).append(column)
+                self._starts.setdefault(name, []).append(len(self._sizes))
+        self._sizes.append(len(lines))
 
-    def finish(self) -> None:
+    def leave_out(self, name: str) -> None:
+        """Forget a column, and do not take it from later batches."""
+        self._left_out.add(name)
+        self._chunks.pop(name, None)
+
+    def finish(self, sources: tuple[str, ...]) -> None:
         """All rows are in; from here on they are read."""
         self._file.flush()
+        self._sources = sources
+        self._columns = {name: self._joined(name) for name in list(self._chunks)}
+        self._columns["end"] = np.cumsum(self._columns.pop("bytes"), dtype=np.uint64)
+        self.kept = np.ones(len(self), dtype=bool)
 
-    def line(self, index: int) -> bytes:
-        """The row as it will be written, with its line end."""
-        start, end = self._offsets[index], self._offsets[index + 1]
-        return os.pread(self._file.fileno(), end - start, start)
+    def _joined(self, name: str) -> Column:
+        chunks, starts = self._chunks.pop(name), self._starts.pop(name)
+        if len(starts) == len(self._sizes):
+            return np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+        own = dict(zip(starts, chunks, strict=True))
+        shape, kind = chunks[0].shape[1:], chunks[0].dtype
+        parts = [own.get(i, np.zeros((size, *shape), dtype=kind)) for i, size in enumerate(self._sizes)]
+        return np.concatenate(parts)
 
-    def place(self, index: int) -> Place:
-        """Where the row came from."""
-        return Place(self._sources[self._source_of[index]], self._lines[index], self._row_ids[index])
+    def __len__(self) -> int:
+        return sum(self._sizes)
 
-    def kept(self) -> Iterator[int]:
-        """The rows that were not removed, in order."""
-        return (index for index in range(len(self)) if index not in self.removed)
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def column(self, name: str) -> Column:
+        """One number (or several) for each row, kept or not."""
+        return self._columns[name]
+
+    def names(self, prefix: str) -> list[str]:
+        """The columns whose names begin so."""
+        return [name for name in self._columns if name.startswith(prefix)]
+
+    def release(self, name: str) -> None:
+        """Give back the memory of a column that is not needed any more."""
+        self._columns.pop(name, None)
+
+    @property
+    def kept_rows(self) -> NDArray[np.int64]:
+        """The rows that are still in, in order."""
+        return np.flatnonzero(self.kept)
 
     @property
     def kept_count(self) -> int:
         """How many rows are left."""
-        return len(self) - len(self.removed)
+        return int(self.kept.sum())
+
+    def line(self, index: int) -> bytes:
+        """The row as it will be written, with its line end."""
+        ends = self._columns["end"]
+        start = int(ends[index - 1]) if index else 0
+        return os.pread(self._file.fileno(), int(ends[index]) - start, start)
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The rows that are still in, with their places, in order."""
+        self._file.seek(0)
+        for index, line in enumerate(self._file):
+            if self.kept[index]:
+                yield index, line
+
+    def place(self, index: int) -> Place:
+        """Where the row came from."""
+        column = self._columns
+        source = self._sources[int(column["source"][index])]
+        return Place(source, int(column["line"][index]), self.row_id(index))
+
+    def row_id(self, index: int) -> str:
+        """See `Place.row_id`."""
+        return row_id(int(self._columns["number"][index]), int(self._columns["raw"][index]))
 
     def close(self) -> None:
         """Give the file back."""

@@ -1,75 +1,75 @@
-"""From a record to the example in it."""
+"""From a piece of a file to the example in it."""
 
 import difflib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import xxhash
 
 from ..errors import DataError, InputError
 from ..examples.dialects import Dialect, read_dialect, recognise
+from ..examples.prompt_template import read_with_template
 from ..untrusted import quote
-from .job import Job
-from .row import Found, Place, Row
+from .batch import Batch, Done
+from .plan import Plan
+from .read import parse
+from .request import PrepareRequest
+from .row import Place, Row, row_id
+from .tally import note
 
-NAMES_FROM_ROWS = 1_000  # rows after which a column that was named must have been seen
+READING_RULES = ("undecodable", "not_an_example", "no_prompt", "template_field")  # beside the readers' own
 
 
-class Understanding:
-    """Makes rows of what the readers found; what is no record, or in no known dialect, goes to the ledger.
+class Understand:
+    """The first step: rows of pieces; what is no record, or in no known dialect, goes to the ledger."""
 
-    Attributes:
-        bad: Rows that are no record, by the rule they break.
-        unreadable: Reasons for which records could not be read as examples, with one place each.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._names: Counter[str] = Counter()
-        self.bad: Counter[str] = Counter()
-        self.unreadable: dict[str, Place] = {}
-        self.unreadable_count = 0
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._dialects: dict[tuple[str, ...], Dialect | None] = {}
 
-    def rows(self, source: str, found: Iterable[Found]) -> list[Row]:
-        """The rows of one batch of what a reader found in a file."""
-        return [row for one in found if (row := self._row(source, one)) is not None]
+    def __call__(self, batch: Batch, done: Done) -> list[Row]:
+        """The rows of a batch."""
+        file = self._plan.files[batch.file]
+        rows = []
+        for number, piece in enumerate(batch.pieces, start=batch.first):
+            found = parse(file, piece)
+            digest = xxhash.xxh3_64_intdigest(found.raw)
+            place = Place(str(file.path), found.line, row_id(number, digest))
+            if found.record is None:
+                done.entries.drop(place, found.problem or "invalid_json", found.raw)
+            elif (row := self._read(place, found.record, done)) is not None:
+                row.number, row.digest = number, digest
+                rows.append(row)
+        return rows
 
-    def _row(self, source: str, found: Found) -> Row | None:
-        self._job.rows_read += 1
-        digest = xxhash.xxh3_64_hexdigest(found.raw)
-        place = Place(source, found.line, f"{self._job.rows_read}-{digest}")
-        if found.record is None:
-            rule = found.problem or "invalid_json"
-            self.bad[rule] += 1
-            self._job.ledger.drop(place, rule, found.raw)
-            return None
-        if self._job.rows_read <= NAMES_FROM_ROWS:
-            self._names.update(found.record.keys())
-        return self._read(place, found.record)
-
-    def _read(self, place: Place, record: dict[str, Any]) -> Row | None:
+    def _read(self, place: Place, record: dict[str, Any], done: Done) -> Row | None:
+        done.tally.names.update(record.keys())
+        rule = "not_an_example"
         try:
             dialect = self._dialect(record)
             if dialect is not None:
-                row = Row(place, record, read_dialect(record, dialect), dialect.label)
-                self._job.shapes[row.shape] += 1
-                if self._job.rows_read <= NAMES_FROM_ROWS:
-                    self._job.unused.update(map(str, row.example.fields))
-                return row
+                example = read_dialect(record, dialect)
+                if self._plan.prompt_template is not None:
+                    rule = "template_field"
+                    example = read_with_template(record, dialect, self._plan.prompt_template)
+                done.tally.shapes[dialect.label] += 1
+                done.tally.unused.update(map(str, example.fields))
+                return Row(place, record, example, self._off(place, done))
             reason = f"no known fields among {', '.join(quote(str(name), 40) for name in list(record)[:8]) or 'none'}"
         except DataError as error:
             reason = error.problem
-        self.unreadable_count += 1
-        if len(self.unreadable) < 5:
-            self.unreadable.setdefault(reason, place)
-        self._job.ledger.drop(place, "not_an_example", record, matched=reason)
+        note(done.tally.unreadable, reason, place)
+        done.entries.drop(place, rule, record, matched=reason)
         return None
+
+    def _off(self, place: Place, done: Done) -> frozenset[str]:
+        if place.row_id in self._plan.restored_rows:
+            done.tally.restored[place.row_id] += 1
+        return self._plan.rules_off(place.row_id)
 
     def _dialect(self, record: dict[str, Any]) -> Dialect | None:
         """`recognise`, remembered for records of plain fields: those with the same fields filled are of one dialect."""
-        columns = self._job.request.columns
+        columns = self._plan.request.columns
         if any(isinstance(value, (list, dict)) or _may_be_json(value) for value in record.values()):
             return recognise(record, columns)
         key = tuple(name for name, value in record.items() if value is not None)
@@ -77,29 +77,31 @@ class Understanding:
             self._dialects[key] = recognise(record, columns)
         return self._dialects[key]
 
-    def check_names(self) -> None:
-        """Every column that the request names must be in the data.
-
-        Raises:
-            InputError: One is not; the nearest names that are there are offered.
-        """
-        if not self._names:
-            return
-        request = self._job.request
-        wanted = {"stratify_by": request.stratify_by, "group_by": request.group_by}
-        missing = [(argument, name) for argument, name in wanted.items() if name and name not in self._names]
-        for field, role in (request.columns or {}).items():
-            if field not in self._names and role not in self._names:
-                missing.append(("columns", field))
-        if missing:
-            problems = " ".join(f"{argument}: there is no field {quote(name)}." for argument, name in missing)
-            fields = ", ".join(quote(name, 40) for name in list(self._names)[:20])
-            raise InputError(problems, f"{self._nearest(missing[0][1])}The fields are {fields}.")
-
-    def _nearest(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._names, n=1, cutoff=0.5)
-        return f"Did you mean {quote(near[0], 40)}? " if near else ""
-
 
 def _may_be_json(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
+
+
+def check_names(request: PrepareRequest, names: Mapping[str, int], template_fields: frozenset[str]) -> None:
+    """Every column that the request names must be in the data.
+
+    Raises:
+        InputError: One is not; the nearest names that are there are offered.
+    """
+    if not names:
+        return
+    wanted = {"stratify_by": request.stratify_by, "group_by": request.group_by}
+    missing = [(argument, name) for argument, name in wanted.items() if name and name not in names]
+    for field, role in (request.columns or {}).items():
+        if field not in names and role not in names:
+            missing.append(("columns", field))
+    missing += [("prompt_template", name) for name in sorted(template_fields) if name not in names]
+    if missing:
+        problems = " ".join(f"{argument}: there is no field {quote(name)}." for argument, name in missing)
+        fields = ", ".join(quote(name, 40) for name in list(names)[:20])
+        raise InputError(problems, f"{_nearest(missing[0][1], names)}The fields are {fields}.")
+
+
+def _nearest(name: str, names: Mapping[str, int]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {quote(near[0], 40)}? " if near else ""

@@ -1,18 +1,21 @@
 """What can be said of the data as a whole, once every row has gone its way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..checks import Check
 from ..untrusted import quote
 from .balance import FIELD_NAMES
-from .job import Job
+from .ledger import Ledger
 from .read import DataFile
+from .request import PrepareRequest
 from .result import Source
-from .understand import Understanding
+from .rules import RULES
+from .tally import Tally
 from .wording import counted
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
-ENCODING_RULES = ("undecodable",)
+FIELD_RULES = ("not_an_example", "template_field", "no_prompt")
+LATER_RULES = (*FIELD_RULES, *RULES, "too_short", "personal_data", "duplicate", "near_duplicate")
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look
 BESIDE = {*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected", "metadata", "meta", "url", "date"}
@@ -24,43 +27,41 @@ def ordered(checks: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(sorted(checks, key=lambda check: FIRST.index(check.name) if check.name in FIRST else len(FIRST)))
 
 
-def reading_checks(job: Job, understanding: Understanding, files: list[DataFile]) -> list[Check]:
+def reading_checks(ledger: Ledger, tally: Tally, files: Sequence[DataFile], rows_read: int) -> list[Check]:
     """What reading found: broken rows, records without the needed fields, and the encoding."""
-    bad = {rule: count for rule, count in understanding.bad.items() if rule not in ENCODING_RULES}
-    return [_syntax(job, bad), _fields(job, understanding), _encoding(understanding, files)]
+    bad = {rule: count for rule, count in ledger.dropped.items() if rule not in (*LATER_RULES, "undecodable")}
+    return [_syntax(bad, rows_read), _fields(ledger, tally, rows_read), _encoding(ledger.dropped["undecodable"], files)]
 
 
-def _syntax(job: Job, bad: Mapping[str, int]) -> Check:
+def _syntax(bad: Mapping[str, int], rows_read: int) -> Check:
     count = sum(bad.values())
     if not count:
         return Check(name="Valid JSON", status="pass", details="0 errors; every row could be parsed", count=0)
-    details = f"{counted(count, 'error')} ({_listed(bad)}); each dropped, with its text in ledger.jsonl"
-    status = "fail" if count > MANY * job.rows_read else "warn"
+    details = f"{counted(count, 'error')} ({listed(bad)}); each dropped, with its text in ledger.jsonl"
+    status = "fail" if count > MANY * rows_read else "warn"
     return Check(
         name="Valid JSON", status=status, details=details, count=count, next_step="Correct these rows at the source."
     )
 
 
-def _fields(job: Job, understanding: Understanding) -> Check:
-    dropped = job.ledger.dropped_by_reason
-    count = understanding.unreadable_count + dropped["no_prompt"]
+def _fields(ledger: Ledger, tally: Tally, rows_read: int) -> Check:
+    count = sum(ledger.dropped[rule] for rule in FIELD_RULES)
     if not count:
         return Check(name="Required Fields", status="pass", details="Missing: none", count=0)
-    reasons = [f"{reason} (first in line {place.line})" for reason, place in understanding.unreadable.items()]
-    if dropped["no_prompt"]:
-        reasons.append(f"{counted(dropped['no_prompt'], 'plain text')} without a prompt")
-    status = "fail" if count > MANY * job.rows_read else "warn"
+    reasons = [f"{reason} (first in line {place.line})" for reason, place in tally.unreadable.items()]
+    if ledger.dropped["no_prompt"]:
+        reasons.append(f"{counted(ledger.dropped['no_prompt'], 'plain text')} without a prompt")
+    status = "fail" if count > MANY * rows_read else "warn"
     details = f"Missing in {counted(count, 'row')}, all dropped: {'; '.join(reasons)}"
     step = "Say with `columns` which field is what, or correct the rows."
     return Check(name="Required Fields", status=status, details=details, count=count, next_step=step)
 
 
-def _encoding(understanding: Understanding, files: list[DataFile]) -> Check:
+def _encoding(broken: int, files: Sequence[DataFile]) -> Check:
     names = (
         ", ".join(dict.fromkeys(file.encoding.label for file in files if file.encoding))
         or "typed columns, no text encoding"
     )
-    broken = sum(understanding.bad[rule] for rule in ENCODING_RULES)
     guessed = any(file.encoding and file.encoding.guessed for file in files)
     if broken:
         details = f"{names}; {counted(broken, 'row')} with bytes that are not in it, dropped and kept in ledger.jsonl"
@@ -75,17 +76,17 @@ def _encoding(understanding: Understanding, files: list[DataFile]) -> Check:
     return Check(name="Encoding", status="pass", details=names, count=0)
 
 
-def accounting_check(job: Job) -> Check:
+def accounting_check(ledger: Ledger, rows_read: int, kept: int) -> Check:
     """Whether every row that was read is either written or dropped for a reason."""
-    dropped, kept = job.ledger.dropped_by_reason, job.store.kept_count
-    adds_up = job.rows_read == kept + sum(dropped.values())
-    reasons = f" ({_listed(dropped)})" if dropped else ""
-    details = f"{job.rows_read:,} read = {kept:,} kept + {sum(dropped.values()):,} dropped{reasons}"
+    dropped = ledger.dropped
+    adds_up = rows_read == kept + dropped.total()
+    reasons = f" ({listed(dropped)})" if dropped else ""
+    details = f"{rows_read:,} read = {kept:,} kept + {dropped.total():,} dropped{reasons}"
     details += "" if adds_up else "; this does not add up"
     return Check(name="Row Accounting", status="pass" if adds_up else "fail", details=details)
 
 
-def source_of(job: Job, files: list[DataFile]) -> Source:
+def source_of(files: Sequence[DataFile], tally: Tally, rows_read: int) -> Source:
     """What was read, as the result says it."""
     dialects = dict.fromkeys(file.dialect.label for file in files if file.dialect)
     encodings = dict.fromkeys(file.encoding.label for file in files if file.encoding)
@@ -94,35 +95,37 @@ def source_of(job: Job, files: list[DataFile]) -> Source:
         detected_format=", ".join(dict.fromkeys(file.kind for file in files)),
         encoding=", ".join(encodings) or "none: typed columns",
         dialect="; ".join(dialects) or None,
-        records=dict(job.shapes.most_common()),
-        rows_read=job.rows_read,
+        records=dict(tally.shapes.most_common()),
+        rows_read=rows_read,
     )
 
 
-def warnings(job: Job, checks: Iterable[Check]) -> tuple[str, ...]:
-    """What a person should know before training, gravest first."""
+def warnings(
+    request: PrepareRequest, ledger: Ledger, tally: Tally, checks: Iterable[Check], rows: tuple[int, int]
+) -> tuple[str, ...]:
+    """What a person should know before training, gravest first; `rows` are those read and those kept."""
     flawed = sorted((check for check in checks if check.status != "pass"), key=lambda check: check.status == "warn")
     found = [f"{check.name}: {check.details}." + (f" {check.next_step}" if check.next_step else "") for check in flawed]
-    kept = job.store.kept_count
+    read, kept = rows
     if kept < SMALL:
         found.append(f"Only {kept:,} examples are left; fine-tuning usually wants {SMALL} good ones or more.")
-    if len(job.shapes) > 1:
-        found.append(f"The records come in several shapes ({_listed(job.shapes)}); see that they mean the same.")
-    if (lost := job.rows_read - kept) >= LOST * job.rows_read:
+    if len(tally.shapes) > 1:
+        found.append(f"The records come in several shapes ({listed(tally.shapes)}); see that they mean the same.")
+    if (lost := read - kept) >= LOST * read:
         found.append(
-            f"{lost / job.rows_read:.0%} of the rows were dropped ({_listed(job.ledger.dropped_by_reason)}); "
+            f"{lost / read:.0%} of the rows were dropped ({listed(ledger.dropped)}); "
             "see in ledger.jsonl that this is meant."
         )
-    if unseen := [name for name in job.unused if name.lower() not in BESIDE]:
+    if unseen := [name for name in tally.unused if name.lower() not in BESIDE]:
         named = ", ".join(quote(name, 40) for name in unseen[:8]) + (" and more" if len(unseen) > 8 else "")
         found.append(
             f"The model will not see the fields {named}: they stay beside the conversation. "
             "Give them a role with `columns` if the answer depends on them."
         )
-    changed = {rule: n for rule, n in job.ledger.changed_by_rule.items() if rule != "personal_data"}
+    changed = {rule: n for rule, n in ledger.changed.items() if rule != "personal_data"}
     if changed:
-        found.append(f"Texts were repaired ({_listed(changed)}); ledger.jsonl has them before and after.")
-    if job.request.dry_run:
+        found.append(f"Texts were repaired ({listed(changed)}); ledger.jsonl has them before and after.")
+    if request.dry_run:
         found.append("Dry run: nothing was written; the files are those that would be.")
     return tuple(found)
 
@@ -139,5 +142,6 @@ def unusable_next_step(dropped: Mapping[str, int]) -> str:
     return steps.get(main, "Check that the file holds records, one a line in JSON Lines.")
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def listed(counts: Mapping[str, int]) -> str:
+    """ "duplicate 12, empty_answer 3", the largest first."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

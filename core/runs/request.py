@@ -11,10 +11,10 @@ class RunRequest(Model):
     """What every mode's request has in common."""
 
     output_dir: Path
-    """Folder for what the run leaves behind."""
+    """Folder for the results."""
 
     wait_s: float = Field(default=20, ge=0, le=25)
-    """Seconds to wait for the end before answering."""
+    """Seconds to wait for the end."""
 
     dry_run: bool = False
     """Check and estimate; write nothing."""
@@ -23,7 +23,7 @@ class RunRequest(Model):
     """Replace files of the same name."""
 
     rerun: bool = False
-    """Start anew even if the same run exists."""
+    """Start anew though the same run exists."""
 
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Seed of every random choice."""

@@ -120,7 +120,7 @@ def test_the_report_has_the_sections_in_order_and_survives_a_round_trip(
     headings = [line for line in made.markdown.splitlines() if line.startswith("## ")]
     assert headings == SECTIONS
     assert f"**{made.headline}**" in made.markdown.split("## ")[0]
-    assert made.figures[0].png.startswith(b"\x89PNG")
+    assert made.figures[0].image.startswith(b"\x89PNG")
 
 
 def test_text_from_data_cannot_break_out_of_its_box(world: World, base_folder: Path):

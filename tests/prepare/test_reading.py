@@ -88,7 +88,7 @@ def test_a_broken_list_gives_the_records_that_are_whole(settings):
     content = json.dumps(ROWS[:3])[:-1] + ', {"question": "bad" "answer"}, ' + json.dumps(ROWS[3:])[1:-20]
     outcome = prepare(settings, write(settings, "a.json", content))
     assert questions(outcome) == QUESTIONS[:5]
-    assert outcome.result.dropped_by_reason == {"invalid_json": 2}
+    assert outcome.result.dropped_by_reason == {"invalid_json": 1, "truncated": 1}
 
 
 def test_a_field_first_seen_late_survives_and_nothing_is_reinterpreted(settings):

@@ -43,7 +43,7 @@ async def test_a_runs_whole_report_is_a_resource(settings: Settings, prepared: s
 
 
 async def test_a_runs_plot_is_a_resource(settings: Settings, prepared: str):
-    figure = Figure(name="curve.png", png=PIXEL, caption="A curve")
+    figure = Figure(name="curve.png", image=PIXEL, caption="A curve")
     write_report(Report("T", "h", "# T\n", (figure,)), settings.roots[0] / "out" / ".run" / prepared, None)
     async with Client(build_server(settings)) as client:
         contents = (await client.read_resource(f"finetuner://runs/{prepared}/plot")).contents[0]

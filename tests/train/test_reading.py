@@ -62,7 +62,7 @@ def test_the_report_has_the_mission_s_sections_and_says_the_result_first(bench: 
     assert lines[2].startswith("**Validation loss fell from 5.")
     assert "| best | 6 |" in made.markdown
     assert [figure.name for figure in made.figures] == ["loss.png"]
-    assert made.figures[0].png.startswith(b"\x89PNG")
+    assert made.figures[0].image.startswith(b"\x89PNG")
     assert made.headline.startswith("lora: validation loss 5.")
 
 

@@ -1,0 +1,141 @@
+"""The result: what was found, checked and written."""
+
+from collections import Counter
+
+import numpy as np
+import orjson
+
+from ..checks import Check
+from ..errors import DataError, InputError
+from ..examples.dialects import read_record
+from ..untrusted import quote
+from . import trained
+from .balance import balance, balance_checks
+from .books import Books
+from .clean import cleaning_checks
+from .contamination import contamination_checks
+from .convert import conversion_checks
+from .measure import estimated_length_check, lengths, statistics
+from .personal_step import personal_data_check
+from .result import Balance, PrepareResult, Suspect
+from .settle import Settlement, duplicate_checks
+from .split import split_checks
+from .store import Store
+from .texts import texts_of
+from .verdict import accounting_check, ordered, reading_checks, source_of, warnings
+from .wording import counted
+from .worth import Worth, shown
+from .write import write
+
+EXCERPT_LETTERS = 240
+MOST_TURNS = 20
+
+
+def conclude(books: Books, settlement: Settlement) -> PrepareResult:
+    """Check everything, write the files, and say what there is.
+
+    Raises:
+        DataError: The rows do not add up; nothing has been written.
+        InputError: A row that was to be restored is not in the data; nothing has been written.
+    """
+    _require_restored(books)
+    request, store, ledger = books.plan.request, books.store, books.ledger
+    found = balance(settlement.class_field, books.tally, store, hide=request.pii in ("redact", "drop", "report"))
+    checks = _checks(books, settlement, found)
+    dropped = dict(ledger.dropped.most_common())
+    near, exact = dropped.get("near_duplicate", 0), dropped.get("duplicate", 0)
+    rows = (books.rows_read, store.kept_count)
+    return PrepareResult(
+        source=source_of(books.plan.files, books.tally, books.rows_read),
+        format=request.format,
+        total_examples=store.kept_count + near + exact,
+        unique_examples=store.kept_count,
+        duplicates_removed=exact,
+        near_duplicates_removed=near,
+        dropped_by_reason=dropped,
+        changed_by_rule=dict(ledger.changed.most_common()),
+        personal_data=dict(books.tally.personal_data.most_common()),
+        checks=checks,
+        token_statistics=statistics(store),
+        tokens_counted_by=books.plan.tokens.label,
+        truncation=trained.truncation(store, request.max_length) if books.plan.tokens.chat else None,
+        files=write(request, store, ledger, settlement.split),
+        balance=found,
+        languages=_languages(store),
+        turns=_turns(store),
+        lengths=lengths(store),
+        worth_a_look=tuple(_suspect(store, at, worth) for at, worth in shown(books.worst, store)),
+        mask_preview=_preview(books),
+        warnings=warnings(request, ledger, books.tally, checks, rows),
+        dry_run=request.dry_run,
+    )
+
+
+def _require_restored(books: Books) -> None:
+    if missing := sorted(books.plan.restored_rows - books.tally.restored.keys()):
+        raise InputError(
+            f"restore: {counted(len(missing), 'row')} not found as they were, the first is {quote(missing[0])}.",
+            "The source changed since, or the row is no record. Take the row_ids from the ledger of the latest run.",
+        )
+
+
+def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tuple[Check, ...]:
+    """All checks.
+
+    Raises:
+        DataError: The rows do not add up.
+    """
+    request, store, ledger, tally = books.plan.request, books.store, books.ledger, books.tally
+    accounting = accounting_check(ledger, books.rows_read, store.kept_count)
+    if accounting.status == "fail":
+        raise DataError(accounting.details, "This is a defect of the program; please report it.")
+    return ordered(
+        (
+            *reading_checks(ledger, tally, books.plan.files, books.rows_read),
+            *cleaning_checks(ledger, request.min_length),
+            personal_data_check(request, ledger, tally.personal_data),
+            *conversion_checks(ledger, tally.losses, request.format),
+            *contamination_checks(books.plan.benchmarks, ledger, tally.contaminated),
+            *_length_checks(books),
+            *balance_checks(found),
+            *duplicate_checks(request, settlement.repeats),
+            *split_checks(request, store, settlement.split),
+            accounting,
+        )
+    )
+
+
+def _length_checks(books: Books) -> list[Check]:
+    if books.plan.tokens.chat is None:
+        return [estimated_length_check(books.plan.request, books.store, books.plan.tokens.label)]
+    return trained.checks(books.store, books.plan.request.max_length, books.tally.refused)
+
+
+def _languages(store: Store) -> dict[str, int]:
+    codes, counts = np.unique(store.column("language")[store.kept], return_counts=True)
+    names = [int(code).to_bytes(4, "little").rstrip(b"\0").decode() for code in codes]
+    return dict(Counter(dict(zip(names, counts.tolist(), strict=True))).most_common())
+
+
+def _turns(store: Store) -> dict[str, int]:
+    turns, counts = np.unique(np.minimum(store.column("turns")[store.kept], MOST_TURNS), return_counts=True)
+    names = [f"{turn}+" if turn == MOST_TURNS else str(turn) for turn in turns.tolist()]
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _suspect(store: Store, index: int, worth: Worth) -> Suspect:
+    place = store.place(index)
+    text = "\n".join(texts_of(read_record(orjson.loads(store.line(index)))))
+    return Suspect(
+        row_id=place.row_id,
+        source=place.source,
+        line=place.line,
+        reasons=worth.reasons,
+        excerpt=quote(text, EXCERPT_LETTERS),
+    )
+
+
+def _preview(books: Books) -> str | None:
+    """A row of middling length, with what is trained marked; None without a model, or when it refuses all rows."""
+    chat = books.plan.tokens.chat
+    return None if chat is None else trained.preview_of(books.store, chat)

@@ -1,0 +1,41 @@
+"""What every worker of one preparation knows."""
+
+from dataclasses import dataclass, field
+
+from ..examples.prompt_template import PromptTemplate
+from .benchmarks import Benchmarks
+from .read import DataFile
+from .request import PrepareRequest
+from .rules import RULES
+from .signatures import Template
+from .tokens import TokenCounter
+
+ALL_RULES = frozenset((*RULES, "too_short", "personal_data", "duplicate", "near_duplicate"))
+
+
+@dataclass
+class Plan:
+    """The request, opened: files looked at, tokenizer loaded, benchmarks read."""
+
+    request: PrepareRequest
+    files: tuple[DataFile, ...]
+    tokens: TokenCounter
+    benchmarks: Benchmarks
+
+    given: tuple[int, ...]
+    """For each file the split that it is by its name; see `given.splits_of`."""
+
+    prompt_template: PromptTemplate | None = None
+
+    near_template: Template | None = None
+    """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""
+
+    restored_rules: frozenset[str] = field(default_factory=frozenset)
+    """Rules that are switched off."""
+
+    restored_rows: frozenset[str] = field(default_factory=frozenset)
+    """row_ids that no rule may touch."""
+
+    def rules_off(self, row_id: str) -> frozenset[str]:
+        """The rules that leave a row alone."""
+        return ALL_RULES if row_id in self.restored_rows else self.restored_rules
