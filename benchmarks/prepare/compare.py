@@ -123,7 +123,8 @@ def measured(everyone: list[Contender], found: dict[str, list[Run]]) -> list[str
         "| | rows | wall s | rows/s | ours is faster by | CPU s | peak memory MB | largest process MB | rows kept |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    own = statistics.median(run.rows_per_s for run in found[everyone[0].name])
+    first = next(filter(None, found.values()), [])
+    own = statistics.median(run.rows_per_s for run in first) if first else 0.0
     for one in everyone:
         runs = found[one.name]
         if not runs:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 EVERY_S = 0.1
+SHARE = 0.02
+"""Of one core, at most, for sampling: adding up the pages of large processes takes tens of milliseconds each time."""
+
 STRAGGLERS_S = 10
 """Seconds that processes may live on after the command has ended; then they are killed."""
 
@@ -28,7 +31,7 @@ class Usage:
     """User and system time of all its processes."""
 
     peak_pss_mb: float
-    """Largest sum over its processes at one time, each shared page counted once; sampled ten times a second."""
+    """Largest sum over its processes at one time, each shared page counted once; sampled up to ten times a second."""
 
     max_rss_mb: float
     """Largest resident set that any one of its processes ever had, as the kernel counted it."""
@@ -84,12 +87,15 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(EVERY_S):
+        wait_s = EVERY_S
+        while not self._over.wait(wait_s):
+            began = time.thread_time()
             self.peak_kb = max(self.peak_kb, sum(map(_pss_kb, descendants(os.getpid()))))
             if self.deadline is not None and time.perf_counter() > self.deadline:
                 for pid in descendants(os.getpid()):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+            wait_s = max(EVERY_S, (time.thread_time() - began) / SHARE)
 
 
 def descendants(pid: int) -> Iterator[int]:
