@@ -1,23 +1,19 @@
 """From the request to the plan: everything opened that the preparation needs."""
 
-import difflib
-import re
 from pathlib import Path
 
-from ..errors import InputError
 from ..examples.prompt_template import PromptTemplate
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from ..untrusted import quote
 from . import sources
 from .benchmarks import Benchmarks
 from .given import splits_of
-from .plan import ALL_RULES, Plan
+from .personal_names import installed_model
+from .plan import Plan
 from .read import look
 from .request import PrepareRequest, entries_of
+from .restore import restored
 from .tokens import TokenCounter
-
-ROW_ID = re.compile(r"\d+-[0-9a-f]{16}")
 
 
 def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Plan:
@@ -40,25 +36,8 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
         tokens=TokenCounter.for_model(request.model_name, settings),
         benchmarks=Benchmarks.read(present, missing),
         given=tuple(splits_of([file.path for file in files])),
+        finds_names=request.pii != "off" and installed_model() is not None,
         prompt_template=PromptTemplate(request.prompt_template) if request.prompt_template else None,
         restored_rules=rules,
         restored_rows=rows,
     )
-
-
-def restored(entries: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """`restore` as the rules and the row_ids in it.
-
-    Raises:
-        InputError: An entry is neither.
-    """
-    rows = frozenset(entry for entry in entries if ROW_ID.fullmatch(entry))
-    rules = frozenset(entries) - rows
-    if unknown := sorted(rules - ALL_RULES):
-        near = difflib.get_close_matches(unknown[0], ALL_RULES, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise InputError(
-            f"restore: {quote(unknown[0], 80)} is neither a rule that can be restored nor a row_id.",
-            f"{hint}Take both from ledger.jsonl; the rules are {', '.join(sorted(ALL_RULES))}.",
-        )
-    return rules, rows

@@ -6,6 +6,7 @@ from ..checks import Check
 from .batch import Done
 from .ledger import Ledger
 from .personal import Redactor
+from .personal_names import name_finder, names_are_found_by
 from .personal_patterns import may_hold
 from .plan import Plan
 from .request import PrepareRequest
@@ -15,7 +16,6 @@ from .wording import counted
 
 NAME = "Personal Data"
 NAME_OF_RULE = "personal_data"
-LIMITS = "Names and addresses are not looked for"
 
 
 class PersonalData:
@@ -23,15 +23,19 @@ class PersonalData:
 
     def __init__(self, plan: Plan) -> None:
         self._request = plan.request
+        self._find_names = name_finder() if plan.finds_names else None
 
     def __call__(self, rows: list[Row], done: Done) -> list[Row]:
         """The rows that go on."""
         return rows if self._request.pii == "off" else [row for row in rows if self._keeps(row, done)]
 
     def _keeps(self, row: Row, done: Done) -> bool:
-        if NAME_OF_RULE in row.off or not may_hold("\n".join(all_texts(row.example))):
+        if NAME_OF_RULE in row.off:
             return True
-        redactor = Redactor()
+        texts = all_texts(row.example)
+        if self._find_names is None and not may_hold("\n".join(texts)):
+            return True
+        redactor = Redactor(texts, self._find_names)
         example, changed = map_texts(row.example, redactor.redact, everywhere=True)
         if not redactor.kinds:
             return True
@@ -58,11 +62,16 @@ def personal_data_check(request: PrepareRequest, ledger: Ledger, found: Mapping[
         return Check(name=NAME, status="warn", details="not looked for (pii: off)", next_step="Use pii: redact.")
     what = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items(), key=lambda one: -one[1]))
     if not found:
-        return Check(name=NAME, status="pass", details=f"none found. {LIMITS}", count=0)
+        return Check(name=NAME, status="pass", details=f"none found. {names_are_found_by()}", count=0)
     rows = sum(counts[NAME_OF_RULE] for counts in (ledger.dropped, ledger.changed, ledger.flagged))
     if request.pii == "report":
-        details = f"{what} in {counted(rows, 'row')}; left as they are. {LIMITS}"
+        details = f"{what} in {counted(rows, 'row')}; left as they are. {names_are_found_by()}"
         step = "Prepare again with pii: redact or drop."
         return Check(name=NAME, status="warn", details=details, count=rows, next_step=step)
     done = "replaced by placeholders" if request.pii == "redact" else "dropped with their rows"
-    return Check(name=NAME, status="pass", details=f"{what} in {counted(rows, 'row')}; {done}. {LIMITS}", count=rows)
+    return Check(
+        name=NAME,
+        status="pass",
+        details=f"{what} in {counted(rows, 'row')}; {done}. {names_are_found_by()}",
+        count=rows,
+    )

@@ -6,11 +6,9 @@ from ..examples.prompt_template import PromptTemplate
 from .benchmarks import Benchmarks
 from .read import DataFile
 from .request import PrepareRequest
-from .rules import RULES
+from .restore import ALL_RULES
 from .signatures import Template
 from .tokens import TokenCounter
-
-ALL_RULES = frozenset((*RULES, "too_short", "personal_data", "duplicate", "near_duplicate"))
 
 
 @dataclass
@@ -24,6 +22,9 @@ class Plan:
 
     given: tuple[int, ...]
     """For each file the split that it is by its name; see `given.splits_of`."""
+
+    finds_names: bool = False
+    """Whether people's names count as personal data; so where a recogniser for them is installed."""
 
     prompt_template: PromptTemplate | None = None
 

@@ -16,7 +16,7 @@ from .csv_records import Dialect
 from .encoding import Encoding
 from .read_delimited import delimited_pieces, parse_delimited, sniff
 from .read_json import Layout, find_layout, json_pieces, line_pieces, parse_json
-from .read_table import table_pieces
+from .read_table import STREAM_START, table_pieces
 from .read_text import parse_text, text_pieces
 from .row import Found, Piece
 from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
@@ -50,7 +50,7 @@ def look(path: Path) -> DataFile:
             head = file.read(HEAD_BYTES)
         if head.startswith(b"PAR1"):
             return DataFile(path, "parquet", None, None)
-        if head.startswith((b"ARROW1", b"FEA1")):
+        if head.startswith((b"ARROW1", STREAM_START)):
             return DataFile(path, "arrow", None, None)
         found = encodings.detect(path)
         kind = _kind_of_text(path, found)

@@ -15,6 +15,7 @@ from ..runs.request import RunRequest
 from ..settings import Settings
 from ..untrusted import quote
 from . import sources
+from .restore import restored
 
 Dedup = Literal["off", "exact", "near"]
 Pii = Literal["off", "report", "redact", "drop"]
@@ -91,6 +92,8 @@ def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:
     if output_dir is not None and resolved is not None:
         problems.attempt(lambda: sources.expand(resolved, settings, leave_out=output_dir))
     benchmarks = problems.attempt(lambda: tuple(_local_or_name(name, settings) for name in request.benchmarks))
+    problems.attempt(lambda: restored(request.restore))
+    problems.attempt(lambda: _compiled(request.prompt_template))
     problems += _contradictions(request, settings)
     problems.raise_any()
     return request.model_copy(
@@ -139,6 +142,14 @@ def _format(request: PrepareRequest, entries: tuple[str, ...]) -> Format:
 def _local_or_name(name: str, settings: Settings) -> str:
     looks_like_file = "/" in name or "." in name
     return str(paths.existing(name, settings, "The benchmark file")) if looks_like_file else name
+
+
+def _compiled(prompt_template: str | None) -> None:
+    """Find a template's mistakes before any row is read."""
+    if prompt_template is not None:
+        from ..examples.prompt_template import PromptTemplate  # Jinja would slow down every start of the server
+
+        PromptTemplate(prompt_template)
 
 
 def _contradictions(request: PrepareRequest, settings: Settings) -> list[FinetunerError]:

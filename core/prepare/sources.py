@@ -23,6 +23,11 @@ PIECE_BYTES = 1 << 17
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 BESIDE_NAMES = ("ledger.jsonl", "report.md")
 RESULT_NAMES = ("train.jsonl", "valid.jsonl", *BESIDE_NAMES)
+DESCRIPTIONS = (
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dataset_dict.json",
+)  # what `datasets` writes beside its data
 KNOWN = "JSON, JSONL, CSV, TSV, TXT, Markdown, Parquet and Arrow files, also packed as .gz, .bz2, .xz or .zst"
 
 
@@ -93,7 +98,13 @@ def _counts(path: Path, folder: Path, leave_out: Path | None) -> bool:
     else:
         ours = leave_out is not None and leave_out in path.parents
         ours = ours or (path.name in BESIDE_NAMES and (path.parent / ".run").is_dir())  # a prepared set as the data
-    return path.is_file() and not hidden and not ours
+    return path.is_file() and not hidden and not ours and not _describes_data(path)
+
+
+def _describes_data(path: Path) -> bool:
+    """Whether a file belongs to a saved `datasets` folder without holding its rows."""
+    beside = path.name == "state.json" or path.name.startswith("cache-")
+    return path.name in DESCRIPTIONS or (beside and (path.parent / "dataset_info.json").is_file())
 
 
 def suffix(path: Path | str) -> str:
