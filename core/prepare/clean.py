@@ -1,8 +1,10 @@
 """Texts repaired where they are broken, and rows dropped that have nothing to learn."""
 
 from ..checks import Check
+from ..examples.types import answer_of
 from .batch import Done
 from .ledger import Ledger
+from .placeholders import answers_are_labels
 from .plan import Plan
 from .repairs import repair
 from .row import Row
@@ -11,6 +13,7 @@ from .texts import texts_of
 from .wording import counted
 from .worth import Worth, worst
 
+PLACEHOLDER_RULES = frozenset(("placeholder_answer", "possible_placeholder"))
 EMPTY = ("empty_answer", "empty_prompt", "no_answer")
 
 
@@ -18,17 +21,20 @@ class Clean:
     """The step: repair every text, drop rows that are worthless, flag those that are suspect."""
 
     def __init__(self, plan: Plan) -> None:
-        self._tokens, self._request = plan.tokens, plan.request
+        self._plan, self._tokens, self._request = plan, plan.tokens, plan.request
 
     def __call__(self, rows: list[Row], done: Done) -> list[Row]:
         """The rows that go on."""
+        if self._plan.answers_are_labels is None:
+            self._plan.answers_are_labels = answers_are_labels([answer_of(row.example) for row in rows])
         return self._long_enough([row for row in rows if self._keeps(row, done)], done)
 
     def _keeps(self, row: Row, done: Done) -> bool:
-        row.example, changes = repair(row.example, row.off)
+        off = row.off | PLACEHOLDER_RULES if self._plan.answers_are_labels else row.off
+        row.example, changes = repair(row.example, off)
         for change in changes:
             done.entries.change(row.place, change.rule, change.before, change.after)
-        verdict = judge(row.example, row.off)
+        verdict = judge(row.example, off)
         if verdict.drop is not None:
             done.entries.drop(row.place, verdict.drop.rule, row.record, matched=verdict.drop.detail)
             return False

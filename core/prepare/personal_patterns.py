@@ -50,11 +50,6 @@ def find(text: str) -> list[Span]:
     return sorted(taken, key=lambda span: span.start)
 
 
-def may_hold(text: str) -> bool:
-    """Whether `find` is worth calling: False proves that it would find nothing. Cheap: ask it of a whole row."""
-    return next(_finders_for(text), None) is not None
-
-
 def _finders_for(text: str) -> Iterator[Finder]:
     """The finders that can find anything here, surest first; plain tests spare most texts all of them."""
     has_at, has_digit = "@" in text, DIGIT.search(text) is not None

@@ -28,6 +28,9 @@ class Plan:
 
     prompt_template: PromptTemplate | None = None
 
+    answers_are_labels: bool | None = None
+    """Whether a word such as "none" may be a right answer throughout; known once the first rows have been seen."""
+
     near_template: Template | None = None
     """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""
 

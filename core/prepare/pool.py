@@ -1,5 +1,6 @@
 """The worker on all cores: what is given to it comes back in order, and never much of it is under way."""
 
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from .worker import Worker
 
 MAX_PROCESSES = 16
+GARBAGE_THRESHOLD = 50_000  # rows are many small objects without cycles; at 700, the default, a fifth of the time goes
 AHEAD = 2  # portions under way for each process, so that none waits for the next
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -89,6 +91,8 @@ def _begin(worker: Worker) -> None:
     """Take the worker, end with the parent whatever ends it, and leave stopping to it."""
     global _worker
     _worker = worker
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.freeze()  # what is shared with the parent stays shared
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core for each process
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -3,7 +3,7 @@ import itertools
 import time
 
 import pytest
-from faion_finetuner.core.prepare.personal_patterns import find, may_hold
+from faion_finetuner.core.prepare.personal_patterns import find
 
 # Made up, from ranges reserved for examples, or the payment industry's published test numbers; none is anybody's.
 VALUES = {
@@ -118,7 +118,6 @@ VALUES = {
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in VALUES.items() for text in texts])
 def test_a_value_is_found_with_its_kind_alone_and_in_a_sentence(kind, text):
     for whole in (text, f"Hello there, {text}\nThank you."):
-        assert may_hold(whole)
         assert [span.kind for span in find(whole)] == [kind]
 
 
@@ -271,6 +270,5 @@ LONG = {
 def test_a_long_text_costs_linear_time(text):
     find(text[:100])  # what is imported late, is imported now
     start = time.process_time()
-    may_hold(text)
     find(text)
     assert time.process_time() - start < 1.0  # 0.2 s on an idle machine; a quadratic pattern takes half a minute

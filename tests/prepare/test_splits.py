@@ -66,7 +66,7 @@ def test_many_rows_take_several_processes_and_give_the_same_files(settings, monk
 
 
 PHASES = (Phase.explicit, Phase.generate)  # no shrinking: every example prepares twice
-WORDS = st.sampled_from(["red", "stone", "seven", "Zürich", "東京", "asks", "the", "N/A", "<br>", "ann@example.org", "?"])
+WORDS = st.sampled_from(["red", "stone", "seven", "Zürich", "東京", "the", "N/A", "<br>", "ann@example.org", "?"])
 TEXT = st.lists(WORDS, min_size=0, max_size=12).map(" ".join)
 
 
