@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from .recognise import ANSWER_PAIRS, CONTEXT_FIELDS, QUESTION_FIELDS, SYSTEM_FIELDS, TURN_FIELDS, plain, recognise
+from .recognise import (
+    ANSWER_PAIRS,
+    CONTEXT_FIELDS,
+    LAST_ANSWERS,
+    QUESTION_FIELDS,
+    SYSTEM_FIELDS,
+    TURN_FIELDS,
+    plain,
+    recognise,
+)
 from .text import json_text
 from .tool_calls import call_text, calls_in
 from .turns import CONTENT_KEYS, SPEAKER_KEYS, names_speakers, read_turns
@@ -16,7 +25,7 @@ TRANSCRIPT_ROLES = {"system": "System", "user": "User", "assistant": "Assistant"
 OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
 SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
 # Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
-NAMES = frozenset({*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), "history", "instruction", "output"})
+NAMES = frozenset({*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, "history", "instruction"})
 PAIR_NAMES = NAMES | {"prompt", *QUESTION_FIELDS, *CONTEXT_FIELDS}
 AFTER_ANSWER = "Turns after the last answer are dropped."
 READ_OTHERWISE = "A text that is the JSON of turns or tool calls is read as these."

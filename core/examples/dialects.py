@@ -28,6 +28,7 @@ Parts = dict[Part, dict[str, Any]]  # the record's fields by the part of the exa
 SEVERAL = ("answer", "answers", "positive", "pos")  # fields that may list several right answers
 BEST = ("is_accepted", "accepted", "selected")
 SCORES = ("pm_score", "score")
+TEXTS = ("text", "answer", "body", "content")
 
 
 def read_record(record: Mapping[str, Any], columns: Mapping[str, str] | None = None) -> Example:
@@ -285,8 +286,11 @@ def _best(value: Any) -> str | None:
         return None
     if all(isinstance(one, str) for one in value):
         return value[0] if value else ""
-    if not all(isinstance(one, Mapping) and isinstance(one.get("text"), str) for one in value):
+    key = next(
+        (key for key in TEXTS if all(isinstance(one, Mapping) and isinstance(one.get(key), str) for one in value)), None
+    )
+    if key is None:
         return None
-    score = next((key for key in SCORES if all(isinstance(one.get(key), (int, float)) for one in value)), None)
-    marked = next((one for one in value if any(one.get(key) is True for key in BEST)), None)
-    return (marked or (value[0] if score is None else max(value, key=lambda one: one[score])))["text"]
+    score = next((score for score in SCORES if all(isinstance(one.get(score), (int, float)) for one in value)), None)
+    marked = next((one for one in value if any(one.get(mark) is True for mark in BEST)), None)
+    return (marked or (value[0] if score is None else max(value, key=lambda one: one[score])))[key]

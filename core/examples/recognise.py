@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..untrusted import quote
 from .choices import find_choices
 from .text import parsed
-from .turns import begins_asked, has_roles, looks_like_turns, names_speakers
+from .turns import begins_asked, ends_asking, has_roles, looks_like_turns, names_speakers
 
 # fmt: off
 DialectName = Literal[
@@ -36,14 +36,18 @@ QUESTION_FIELDS = (
     *("question", "instruction", "query", "prompt", "user", "human", "problem", "input"),
     *("text", "sentence", "source", "document", "article", "review", "message"),
     *("anchor", "question_stem", "ctx", "goal", "user_prompt", "user_input", "src", "dialogue", "dialog"),
-    *("post", "body", "selftext", "content", "tweet", "comment", "utterance", "report", "claim"),
+    *("input_text", "prompt_text", "question_text", "user_message", "user_query", "inputs"),
+    *("post", "body", "selftext", "content", "tweet", "comment", "utterance", "report", "claim", "context"),
 )
 ANSWER_FIELDS = (
     *("answer", "response", "output", "completion", "assistant", "reply", "solution", "best_answer"),
-    *("accepted_answer", "correct_answer", "answers", "gpt", "bot", "model_output"),
+    *("accepted_answer", "correct_answer", "answers", "gpt", "bot", "model_output", "model_response", "ideal"),
+    *("assistant_response", "answer_text", "output_text", "response_text", "completion_text", "expected_answer"),
+    *("expected_output", "generated_solution", "canonical_solution"),
     *("label_text", "label_name", "label", "target", "labels", "summary", "class", "sentiment", "intent"),
-    *("highlights", "tgt", "emotion"),
+    *("highlights", "tgt", "emotion", "target_text", "targets"),
 )
+LAST_ANSWERS = ("completion", "response", "answer", "output", "ideal")  # to a conversation that ends in a question
 LABEL_FIELDS = ("category", "topic")  # vague: the answer of a text only where nothing else is there
 TEXT_FIELDS = ("text", "content", "completion", "body", "document", "article", "raw_content")
 TITLED = ("body", "selftext", "content", "description", "post", "question_body")  # a title before them belongs to it
@@ -184,7 +188,11 @@ def _turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 def _conversation(record: Mapping[str, Any], names: Names, field: str) -> Dialect:
     name: DialectName = "openai" if has_roles(record[field]) else "sharegpt"
-    return Dialect(name, {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")})
+    parts: dict[str, Part] = {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")}
+    answer = first(names, LAST_ANSWERS)
+    if answer is not None and answer != field and ends_asking(record[field]):
+        parts[answer] = "assistant"
+    return Dialect(name, parts)
 
 
 def _alpaca(record: Mapping[str, Any], names: Names) -> Dialect | None:
@@ -221,7 +229,9 @@ def _pair(record: Mapping[str, Any], names: Names) -> Dialect | None:
     several = _parallel(record, names)
     if several is not None:
         return several
-    answer = first(names, ANSWER_FIELDS)
+    # Where a problem has both, the solution is the working and the answer only its last line.
+    answer = names.get("solution") if "problem" in names else None
+    answer = answer or first(names, ANSWER_FIELDS)
     if answer is None and any(name in names for name in SEARCHES):
         answer = first(names, FINDINGS)
     if answer is None:
@@ -294,10 +304,11 @@ def _unnamed_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 def _other_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
     """A conversation by its name alone: a transcript, or something of which reading says what is wrong with it."""
-    fields = [
-        names[name] for name in TURN_FIELDS if name in names and isinstance(record[names[name]], (list, dict, str))
-    ]
-    return next((_conversation(record, names, field) for field in fields if record[field]), None)
+    named = {names[name]: record[names[name]] for name in TURN_FIELDS if name in names}
+    fields = [field for field, value in named.items() if value and isinstance(value, (list, dict, str))]
+    if not fields and names.keys() - IDS == {"data"} and looks_like_turns(record[names["data"]]):
+        fields = [names["data"]]
+    return _conversation(record, names, fields[0]) if fields else None
 
 
 _ATTEMPTS = (

@@ -70,6 +70,13 @@ def begins_asked(value: Any) -> bool:
     return isinstance(first, Mapping) and _role(first) in ("system", "user")
 
 
+def ends_asking(value: Any) -> bool:
+    """Whether the last turn of a list (or of the text of one) is the user's."""
+    turns = parsed(value) if isinstance(value, str) else value
+    last = turns[-1] if isinstance(turns, (list, tuple)) and turns else None
+    return isinstance(last, Mapping) and _role(last) == "user"
+
+
 def has_roles(value: Any) -> bool:
     """Whether a list of turns (or the JSON text of one) names its speakers in `role`, as OpenAI does."""
     turns = parsed(value) if isinstance(value, str) else value
@@ -121,8 +128,8 @@ def text_of(value: Any) -> str:
 
 
 def content_text(value: Any) -> str:
-    """The text of a turn's content: `text_of`, and Google's `{"parts": [...]}`."""
-    messages = read_content(value, "user", {}) if isinstance(value, Mapping) else None
+    """The text of a turn's content: `text_of`, and the parts of a turn as the APIs write them."""
+    messages = read_content(value, "user", {}) if isinstance(value, (Mapping, list, tuple)) else None
     return text_of(value) if messages is None else "".join(message.content for message in messages)
 
 
