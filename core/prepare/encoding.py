@@ -18,6 +18,15 @@ BOMS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+WIDER = {  # the same with more signs; it counts where the file needs it
+    **{"shift_jis": "cp932", "euc_kr": "cp949", "big5": "cp950", "tis-620": "cp874"},
+}
+ALWAYS_WIDER = {
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+}  # as browsers read them
 MAGIC = {
     b"PK\x03\x04": "a ZIP archive or Office document",
     b"%PDF": "a PDF document",
@@ -29,14 +38,21 @@ MAGIC = {
     b"\x80\x04\x95": "a Python pickle",
 }
 HEAD_BYTES = 1 << 16
-SAMPLE_BYTES = 1 << 16  # of lines with non-ASCII bytes; chardet needs far fewer
+SAMPLE_LINES = 2_000  # with non-ASCII bytes; far fewer settle an encoding
+SAMPLE_BYTES = 1 << 16
 CHUNK_BYTES = 1 << 20
 MAX_BINARY_SHARE = 0.02
 FEW_CONTROLS = 8  # control characters that a text of any length may hold
+MAX_BROKEN_SHARE = 0.1  # of the lines in a legacy encoding
+PARTS = 8
 DENSE = 0.05  # share of non-ASCII bytes from which a text is taken to be in another script than Latin
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 NON_ASCII = re.compile(rb"[\x80-\xff]+")
 IN_A_WORD = re.compile(rb"[A-Za-z][\x80-\xff]|[\x80-\xff][A-Za-z]")
+PUNCTUATION = re.compile(rb"[\x80\x82-\x8c\x91-\x9b\xa0-\xbf]")  # of windows-1252: curly quotes, dashes, signs
+HANGUL = re.compile(rb"(?:[\xb0-\xc8][\xa1-\xfe])+")  # of EUC-KR; Chinese uses more of the range
+SURELY_KOREAN = 32  # bytes; uchardet needs far more
+SHIFTS = re.compile(rb"\x1b\$[)(]?[@A-D]")  # ISO-2022: 7-bit, so they would pass for ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +61,6 @@ class Encoding:
 
     name: str
     bom: bool = False
-    broken_lines: int = 0
-    """Lines that are not in it; each becomes a bad row."""
     guessed: bool = False
     """Whether it was guessed from the bytes, so that a person should look."""
 
@@ -66,9 +80,9 @@ class Line(NamedTuple):
 
 
 def detect(path: Path) -> Encoding:
-    """The encoding: by byte order mark, else strict UTF-8, else the pattern of NUL bytes, else by chardet.
+    """The encoding: by byte order mark, else by the pattern of NUL bytes, else strict UTF-8, else by its statistics.
 
-    A file with a few lines that are not UTF-8 among others that are is UTF-8 with broken lines.
+    A file with a few lines that are not UTF-8 among others that are is UTF-8, and those lines are bad rows.
 
     Raises:
         DataError: The file is empty or holds no text.
@@ -80,19 +94,36 @@ def detect(path: Path) -> Encoding:
     for bom, name in BOMS:
         if head.startswith(bom):
             return Encoding(name, bom=True)
-    if wide := _utf16_by_nuls(head):
+    if wide := _wide(head):
         return Encoding(wide, guessed=True)
+    if SHIFTS.search(head) and (shifting := _named(head)) and shifting.startswith("iso2022"):
+        return Encoding(shifting, guessed=True)
     _refuse_binary(path, head)
-    return _utf8_or_other(path)
+    if _is_all(path, "utf-8"):
+        return Encoding("utf-8")
+    if other := _other(path):
+        wider = WIDER.get(other)
+        return Encoding(wider if wider and not _is_all(path, other) else other, guessed=True)
+    return Encoding("utf-8")
 
 
-def _utf16_by_nuls(head: bytes) -> str | None:
-    half = len(head) // 2
-    if head[1::2].count(0) > 0.4 * half and head[::2].count(0) < 0.05 * half:
-        return "utf-16-le"
-    if head[::2].count(0) > 0.4 * half and head[1::2].count(0) < 0.05 * half:
-        return "utf-16-be"
-    return None
+def _wide(head: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark: its NUL bytes stand at every second place, or at three of four."""
+    if not head.count(0):
+        return None
+    whole = head[: len(head) // 4 * 4] or head
+    nuls = [whole[place::4].count(0) for place in range(4)]
+    quarter = len(whole) / 4
+    names = {"utf-32-le": nuls[2] + nuls[3], "utf-32-be": nuls[0] + nuls[1]}
+    wide = next((name for name, count in names.items() if count > 1.8 * quarter), None)
+    if wide is None:
+        low, high = nuls[0] + nuls[2], nuls[1] + nuls[3]
+        wide = "utf-16-le" if high > 10 * low else "utf-16-be" if low > 10 * high else None
+    if wide is None or max(nuls) < 0.01 * quarter:
+        return None
+    text = whole.decode(wide, "replace")
+    strange = sum(sign == "\ufffd" or (sign < " " and sign not in "\t\n\r\f") for sign in text)
+    return wide if strange <= MAX_BINARY_SHARE * len(text) else None
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
@@ -102,55 +133,72 @@ def _refuse_binary(path: Path, head: bytes) -> None:
     raise DataError(f"{quote(str(path), 200)} is {kind or 'a binary file, not text'}.", f"Readable are {KNOWN}.")
 
 
-def _utf8_or_other(path: Path) -> Encoding:
-    if _is_utf8(path):
-        return Encoding("utf-8")
-    good = bad = 0
-    sample = bytearray()
-    with open_bytes(path) as file:
-        for line in file:
-            if line.isascii():
-                continue
-            try:
-                line.decode("utf-8")
-                good += 1
-            except UnicodeDecodeError:
-                bad += 1
-                if len(sample) < SAMPLE_BYTES:
-                    sample += line[:SAMPLE_BYTES]
-    other = _guess(bytes(sample)) if bad > good else None
-    return Encoding(other, guessed=True) if other else Encoding("utf-8", broken_lines=bad)
-
-
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _is_all(path: Path, name: str) -> bool:
+    """Whether the whole file is in the encoding: looking at all of it costs little, a wrong answer spoils accents."""
+    decoder = codecs.getincrementaldecoder(name)()
     with open_bytes(path) as file:
         try:
             while chunk := file.read(CHUNK_BYTES):
-                decoder.decode(chunk)
+                if not chunk.isascii() or decoder.getstate()[0]:
+                    decoder.decode(chunk)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False
     return True
 
 
-def _guess(sample: bytes) -> str | None:
-    """chardet's answer where the bytes look like letters of words at all; None for stray bytes."""
-    import chardet
+def _other(path: Path) -> str | None:
+    """The encoding of a file that is not all UTF-8; None where it mostly is, or where nothing else fits better."""
+    good = 0
+    bad: list[bytes] = []
+    with open_bytes(path) as file:
+        while good + len(bad) < SAMPLE_LINES and (line := file.readline(SAMPLE_BYTES)):
+            if line.isascii():
+                continue
+            try:
+                line.decode("utf-8")
+                good += 1
+            except UnicodeDecodeError:
+                bad.append(line)
+    return _guess(bad) if len(bad) > good else None
 
+
+def _guess(lines: list[bytes]) -> str | None:
+    """The encoding under which the lines make sense; None for stray bytes."""
+    sample = b"".join(lines)[:SAMPLE_BYTES]
     runs = NON_ASCII.findall(sample)
     dense = sum(map(len, runs)) >= DENSE * len(sample)
     in_words = len(IN_A_WORD.findall(sample)) >= 0.5 * len(runs)
+    if all(map(PUNCTUATION.fullmatch, runs)):
+        return "cp1252"
+    if sum(map(len, runs)) >= SURELY_KOREAN and all(map(HANGUL.fullmatch, runs)):
+        return "euc_kr"
     if not (dense or in_words):
         return None
-    name = chardet.detect(sample)["encoding"]
-    if name is None or name.lower() in ("ascii", "utf-8"):
-        return None
+    parts = (b"".join(lines[start::PARTS]) for start in range(PARTS))  # others may know what the whole hides
+    names = (name for part in (sample, *parts) if (name := _named(part[:SAMPLE_BYTES])))
+    wanted = (1 - MAX_BROKEN_SHARE) * len(lines)
+    return next((name for name in names if sum(_decodes(line, name) for line in lines) >= wanted), None)
+
+
+def _named(sample: bytes) -> str | None:
+    """uchardet's answer as Python names it; None for UTF-8 and for what Python does not know."""
+    import cchardet
+
+    found = cchardet.detect(sample)["encoding"]
     try:
-        sample.decode(name)
-    except (UnicodeDecodeError, LookupError):
+        name = codecs.lookup(found or "ascii").name
+    except LookupError:
         return None
-    return name.lower()
+    return None if name in ("ascii", "utf-8") else ALWAYS_WIDER.get(name, name)
+
+
+def _decodes(line: bytes, name: str) -> bool:
+    try:
+        line.decode(WIDER.get(name, name))
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def lines(path: Path, encoding: Encoding) -> Iterator[Line]:
