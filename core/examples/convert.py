@@ -6,9 +6,7 @@ from typing import Any
 
 from .recognise import (
     ANSWER_PAIRS,
-    CONTEXT_FIELDS,
     LAST_ANSWERS,
-    QUESTION_FIELDS,
     SYSTEM_FIELDS,
     TURN_FIELDS,
     plain,
@@ -26,7 +24,7 @@ OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
 SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
 # Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
 NAMES = frozenset({*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, "history", "instruction"})
-PAIR_NAMES = NAMES | {"prompt", *QUESTION_FIELDS, *CONTEXT_FIELDS}
+PAIR_NAMES = NAMES | {"prompt", "input"}
 AFTER_ANSWER = "Turns after the last answer are dropped."
 READ_OTHERWISE = "A text that is the JSON of turns or tool calls is read as these."
 RENAMED_TURN_FIELD = "A field of a turn that the format itself has is kept as `<name>_original`."

@@ -1,6 +1,7 @@
 """What holds for every example and every format: nothing is lost unsaid, and a second conversion changes nothing."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,6 +137,34 @@ def test_writing_what_was_written_again_changes_nothing(format: Format, example:
     again = to_record(read_record(record), format)
     if not any("is read as these" in sentence for sentence in losses(example, format)):
         assert again == record
+
+
+ASKED, ANSWER = Message("user", "q"), Message("assistant", "a")
+SIMPLE = (
+    ChatExample((ASKED, ANSWER)),
+    ChatExample((ASKED,)),
+    CompletionExample("q", "a"),
+    CompletionExample("q", "a", {}, "b"),
+    ChatExample((ASKED, ANSWER), {}, Rejected(1, (Message("assistant", "b"),))),
+    ChatExample((ANSWER,), {}, Rejected(0, (Message("assistant", "b"),))),
+)
+TOGETHER = [*ANSWER_PAIRS, ("instruction", "output"), ("instruction", "input"), ("prompt", "completion")]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("names", [*((name,) for name in KNOWN), *TOGETHER], ids="+".join)
+def test_no_name_of_a_leftover_field_changes_what_the_record_says(names: tuple[str, ...], format: Format):
+    for bare in SIMPLE:
+        for value in ("x", [{"role": "user", "content": "x"}], [["x", "y"]]):
+            example = replace(bare, fields=dict.fromkeys(names, value))
+            record = to_record(example, format)
+            back = read_record(record)
+            assert to_record(back, format) == record
+            if losses(bare, format) == ():
+                assert as_chat(back) == as_chat(bare)
+                assert list(back.fields.values()) == [value] * len(names)
+            if losses(example, format) == ():
+                assert back.fields == example.fields
 
 
 @MANY
