@@ -14,6 +14,7 @@ from .wording import counted
 from .worth import Worth, worst
 
 PLACEHOLDER_RULES = frozenset(("placeholder_answer", "possible_placeholder"))
+FEW = 0.01  # share of suspect rows below which a set as a whole is not
 EMPTY = ("empty_answer", "empty_prompt", "no_answer")
 
 
@@ -59,9 +60,9 @@ class Clean:
         return kept
 
 
-def cleaning_checks(ledger: Ledger, least: int) -> list[Check]:
+def cleaning_checks(ledger: Ledger, least: int, rows_read: int) -> list[Check]:
     """How many rows were empty or too short, and what else the rules found."""
-    return [_length_check(ledger, least), *_suspect_check(ledger)]
+    return [_length_check(ledger, least), _suspect_check(ledger, rows_read)]
 
 
 def _length_check(ledger: Ledger, least: int) -> Check:
@@ -73,24 +74,24 @@ def _length_check(ledger: Ledger, least: int) -> Check:
     return Check(name="Min Length", status=status, details=details, count=short + empty, next_step=step)
 
 
-def _suspect_check(ledger: Ledger) -> list[Check]:
-    """One line for all rules that drop or flag for what a row says; nothing when there was nothing."""
+def _suspect_check(ledger: Ledger, rows_read: int) -> Check:
+    """What the rules found that drop or flag a row for what it says; the empty ones have a check of their own."""
     known = [name for name, rule in RULES.items() if rule.action != "repair" and name not in EMPTY]
     dropped = {name: ledger.dropped[name] for name in known if ledger.dropped[name]}
     flagged = {name: ledger.flagged[name] for name in known if ledger.flagged[name]}
     if not dropped and not flagged:
-        return [Check(name="Content", status="pass", details="no worthless or suspect rows", count=0)]
+        return Check(name="Content", status="pass", details="no worthless or suspect rows", count=0)
     parts = [
         f"{verb}: {', '.join(f'{name} {count:,}' for name, count in sorted(counts.items(), key=lambda one: -one[1]))}"
         for verb, counts in (("dropped", dropped), ("flagged, kept", flagged))
         if counts
     ]
-    return [
-        Check(
-            name="Content",
-            status="warn",
-            details="; ".join(parts),
-            count=sum(dropped.values()) + sum(flagged.values()),
-            next_step="Read these rows in ledger.jsonl; `restore` brings a rule's rows back.",
-        )
-    ]
+    few = not dropped and sum(flagged.values()) < FEW * rows_read
+    step = "Read these rows in ledger.jsonl." + (" `restore` brings a rule's rows back." if dropped else "")
+    return Check(
+        name="Content",
+        status="pass" if few else "warn",
+        details="; ".join(parts),
+        count=sum(dropped.values()) + sum(flagged.values()),
+        next_step=None if few else step,
+    )

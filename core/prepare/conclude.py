@@ -15,6 +15,7 @@ from .books import Books
 from .clean import cleaning_checks
 from .contamination import contamination_checks
 from .convert import conversion_checks
+from .languages import UNKNOWN
 from .measure import estimated_length_check, lengths, statistics
 from .personal_step import personal_data_check
 from .result import Balance, PrepareResult, Suspect
@@ -29,6 +30,7 @@ from .write import write
 
 EXCERPT_LETTERS = 240
 MOST_TURNS = 20
+OTHERS = 0.01  # share of rows in other languages from which a set is mixed
 
 
 def conclude(books: Books, settlement: Settlement) -> PrepareResult:
@@ -92,12 +94,13 @@ def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tupl
     return ordered(
         (
             *reading_checks(ledger, tally, books.plan.files, books.rows_read),
-            *cleaning_checks(ledger, request.min_length),
+            *cleaning_checks(ledger, request.min_length, books.rows_read),
             personal_data_check(request, ledger, tally.personal_data),
             *conversion_checks(ledger, tally.losses, request.format),
             *contamination_checks(books.plan.benchmarks, ledger, tally.contaminated),
             *_length_checks(books),
             *balance_checks(found),
+            _language_check(_languages(store)),
             *duplicate_checks(request, settlement.repeats),
             *split_checks(request, store, settlement.split),
             accounting,
@@ -115,6 +118,18 @@ def _languages(store: Store) -> dict[str, int]:
     codes, counts = np.unique(store.column("language")[store.kept], return_counts=True)
     names = [int(code).to_bytes(4, "little").rstrip(b"\0").decode() for code in codes]
     return dict(Counter(dict(zip(names, counts.tolist(), strict=True))).most_common())
+
+
+def _language_check(languages: dict[str, int]) -> Check:
+    """Whether rows are in other languages than most of them are."""
+    known = {name: count for name, count in languages.items() if name != UNKNOWN}
+    total = sum(known.values())
+    details = ", ".join(f"{name} {count / total:.1%}" for name, count in list(known.items())[:6]) or "too little text"
+    others = total - max(known.values(), default=0)
+    if others < OTHERS * total or not total:
+        return Check(name="Languages", status="pass", details=details, count=others)
+    step = "See that this mix is meant; the model will answer in what it was shown."
+    return Check(name="Languages", status="warn", details=details, count=others, next_step=step)
 
 
 def _turns(store: Store) -> dict[str, int]:

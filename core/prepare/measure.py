@@ -158,10 +158,12 @@ def _statistics(name: str, counts: NDArray[np.int32]) -> TokenStatistics:
 
 
 def lengths(store: Store) -> Histogram:
-    """How many of the rows that are left have how many tokens, from 0 to the longest."""
+    """How many of the rows that are left have how many tokens; the last bar reaches from 99% of them to the longest."""
     counts = _counts(store, ROW)
-    step = max(1, -(-(int(counts.max()) + 1) // BARS))
-    edges = np.arange(0, int(counts.max()) + step + 1, step)
+    step = max(1, -(-(int(np.percentile(counts, 99)) + 1) // BARS))
+    edges = np.arange(0, step * (BARS + 1), step)
+    edges = edges[: np.searchsorted(edges, counts.max(), side="right") + 1]
+    edges[-1] = max(int(edges[-1]), int(counts.max()) + 1)
     found, _ = np.histogram(counts, bins=edges)
     return Histogram(edges=tuple(edges.tolist()), counts=tuple(found.tolist()))
 
