@@ -21,12 +21,12 @@ BOMS = (  # the longer ones first: UTF-32's begins with UTF-16's
 WIDER = {  # the same with more signs; it counts where the file needs it
     **{"shift_jis": "cp932", "euc_kr": "cp949", "big5": "cp950", "tis-620": "cp874"},
 }
-ALWAYS_WIDER = {
+ALWAYS_WIDER = {  # as browsers read them
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
     "gb2312": "gb18030",
     "gbk": "gb18030",
-}  # as browsers read them
+}
 MAGIC = {
     b"PK\x03\x04": "a ZIP archive or Office document",
     b"%PDF": "a PDF document",
@@ -42,6 +42,7 @@ SAMPLE_LINES = 2_000  # with non-ASCII bytes; far fewer settle an encoding
 SAMPLE_BYTES = 1 << 16
 CHUNK_BYTES = 1 << 20
 MAX_BINARY_SHARE = 0.02
+MIN_NUL_SHARE = 0.02  # of UTF-16: Chinese in JSON has a tenth
 FEW_CONTROLS = 8  # control characters that a text of any length may hold
 MAX_BROKEN_SHARE = 0.1  # of the lines in a legacy encoding
 PARTS = 8
@@ -94,11 +95,14 @@ def detect(path: Path) -> Encoding:
     for bom, name in BOMS:
         if head.startswith(bom):
             return Encoding(name, bom=True)
+    if kind := next((name for magic, name in MAGIC.items() if head.startswith(magic)), None):
+        raise _not_text(path, kind)
     if wide := _wide(head):
         return Encoding(wide, guessed=True)
     if SHIFTS.search(head) and (shifting := _named(head)) and shifting.startswith("iso2022"):
         return Encoding(shifting, guessed=True)
-    _refuse_binary(path, head)
+    if len(CONTROLS.findall(head)) > max(MAX_BINARY_SHARE * len(head), FEW_CONTROLS):
+        raise _not_text(path, "a binary file, not text")
     if _is_all(path, "utf-8"):
         return Encoding("utf-8")
     if other := _other(path):
@@ -119,18 +123,15 @@ def _wide(head: bytes) -> str | None:
     if wide is None:
         low, high = nuls[0] + nuls[2], nuls[1] + nuls[3]
         wide = "utf-16-le" if high > 10 * low else "utf-16-be" if low > 10 * high else None
-    if wide is None or max(nuls) < 0.01 * quarter:
+    if wide is None or sum(nuls) < max(MIN_NUL_SHARE * len(whole), 2):
         return None
     text = whole.decode(wide, "replace")
     strange = sum(sign == "\ufffd" or (sign < " " and sign not in "\t\n\r\f") for sign in text)
     return wide if strange <= MAX_BINARY_SHARE * len(text) else None
 
 
-def _refuse_binary(path: Path, head: bytes) -> None:
-    kind = next((name for magic, name in MAGIC.items() if head.startswith(magic)), None)
-    if kind is None and len(CONTROLS.findall(head)) <= max(MAX_BINARY_SHARE * len(head), FEW_CONTROLS):
-        return
-    raise DataError(f"{quote(str(path), 200)} is {kind or 'a binary file, not text'}.", f"Readable are {KNOWN}.")
+def _not_text(path: Path, kind: str) -> DataError:
+    return DataError(f"{quote(str(path), 200)} is {kind}.", f"Readable are {KNOWN}.")
 
 
 def _is_all(path: Path, name: str) -> bool:
