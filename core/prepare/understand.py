@@ -17,8 +17,6 @@ from .request import PrepareRequest
 from .row import Place, Row, row_id
 from .tally import note
 
-READING_RULES = ("undecodable", "not_an_example", "no_prompt", "template_field")  # beside the readers' own
-
 
 class Understand:
     """The first step: rows of pieces; what is no record, or in no known dialect, goes to the ledger."""
@@ -44,23 +42,22 @@ class Understand:
 
     def _read(self, place: Place, record: dict[str, Any], done: Done) -> Row | None:
         done.tally.names.update(record.keys())
-        rule = "not_an_example"
+        template = self._plan.prompt_template
         try:
             dialect = self._dialect(record)
-            if dialect is not None:
+            if template is not None:
+                example = read_with_template(record, dialect, template)
+            elif dialect is not None:
                 example = read_dialect(record, dialect)
-                if self._plan.prompt_template is not None:
-                    rule = "template_field"
-                    example = read_with_template(record, dialect, self._plan.prompt_template)
-                done.tally.shapes[dialect.label] += 1
-                done.tally.unused.update(map(str, example.fields))
-                return Row(place, record, example, self._off(place, done))
-            reason = f"no known fields among {', '.join(quote(str(name), 40) for name in list(record)[:8]) or 'none'}"
+            else:
+                raise DataError(f"no known fields among {_fields(record)}", "Say what they are with `columns`.")
         except DataError as error:
-            reason = error.problem
-        note(done.tally.unreadable, reason, place)
-        done.entries.drop(place, rule, record, matched=reason)
-        return None
+            note(done.tally.unreadable, error.problem, place)
+            done.entries.drop(place, "not_an_example", record, matched=error.problem)
+            return None
+        done.tally.shapes[dialect.label if dialect else "prompt_template"] += 1
+        done.tally.unused.update(map(str, example.fields))
+        return Row(place, record, example, self._off(place, done))
 
     def _off(self, place: Place, done: Done) -> frozenset[str]:
         if place.row_id in self._plan.restored_rows:
@@ -79,7 +76,12 @@ class Understand:
 
 
 def _may_be_json(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
+    """Whether a text may be that of a list or an object, as JSON or as Python or numpy print one."""
+    return isinstance(value, str) and value.lstrip().startswith(("[", "{", "array("))
+
+
+def _fields(record: dict[str, Any]) -> str:
+    return ", ".join(quote(str(name), 40) for name in list(record)[:8]) or "none"
 
 
 def check_names(request: PrepareRequest, names: Mapping[str, int], template_fields: frozenset[str]) -> None:

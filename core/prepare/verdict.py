@@ -14,7 +14,7 @@ from .tally import Tally
 from .wording import counted
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
-FIELD_RULES = ("not_an_example", "template_field", "no_prompt")
+FIELD_RULES = ("not_an_example", "no_prompt")
 LATER_RULES = (*FIELD_RULES, *RULES, "too_short", "personal_data", "duplicate", "near_duplicate")
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look

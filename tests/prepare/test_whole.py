@@ -35,8 +35,9 @@ def test_a_row_without_the_templates_field_is_one_bad_row(settings):
     rows = [pair(f"Q{i} of{i}?", f"A{i} to{i} it{i}", topic=f"t{i}") for i in range(9)]
     del rows[4]["topic"]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), prompt_template="{{ topic }}: {{ question }}")
-    assert outcome.result.dropped_by_reason == {"template_field": 1}
-    assert [entry["line"] for entry in outcome.ledger if entry["rule"] == "template_field"] == [5]
+    assert outcome.result.dropped_by_reason == {"not_an_example": 1}
+    assert "topic" in next(entry["matched"] for entry in outcome.ledger if entry["rule"] == "not_an_example")
+    assert [entry["line"] for entry in outcome.ledger if entry["rule"] == "not_an_example"] == [5]
 
 
 @pytest.mark.parametrize("template", ["{{ ''.__class__ }}", "{% for a in b %}", "{{ text.format(1) }}"])
