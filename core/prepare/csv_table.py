@@ -86,8 +86,8 @@ def _is_header(first: Sequence[str], below: Sequence[Sequence[str]], known_names
     if not below:
         return len(names) > 1
     columns = list(zip(*below, strict=True))
-    offset = len(columns) - len(names)
-    if any(name in column for name, column in zip(names, columns[offset:], strict=True) if name):
+    pairs = zip(reversed(names), reversed(columns), strict=False)  # of a shorter header the first name is missing
+    if any(name in column for name, column in pairs if name):
         return False
     if any(all(map(_is_number, column)) for column in columns):
         return True
