@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faion_finetuner.core.prepare.rules import RULES
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.server.app import INSTRUCTIONS, build_server
 from faion_finetuner.tools.catalog import TOOLS
@@ -102,5 +103,18 @@ def test_the_readme_has_the_tool_table_of_the_catalog(request: pytest.FixtureReq
     new = "| tool | what for | arguments |\n|---|---|---|\n" + "".join(rows)
     if request.config.getoption("--update-snapshots"):
         path.write_text(f"{before}<!-- tools -->\n{new}<!-- /tools -->{after}", encoding="utf-8")
+        old = new
+    assert old == new, "run pytest with --update-snapshots"
+
+
+def test_the_readme_has_the_rules_of_prepare(request: pytest.FixtureRequest):
+    path = Path(__file__).parents[2] / "README.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition("<!-- rules -->\n")
+    old, _, after = rest.partition("<!-- /rules -->")
+    texts = {name: rule.description.replace("|", "\\|").replace("<", "&lt;") for name, rule in RULES.items()}
+    rows = [f"| `{name}` | {rule.action} | {texts[name]} |\n" for name, rule in RULES.items()]
+    new = "| rule | does | what for |\n|---|---|---|\n" + "".join(rows)
+    if request.config.getoption("--update-snapshots"):
+        path.write_text(f"{before}<!-- rules -->\n{new}<!-- /rules -->{after}", encoding="utf-8")
         old = new
     assert old == new, "run pytest with --update-snapshots"
