@@ -85,13 +85,16 @@ def split(text: str, dialect: Dialect) -> Split | None:
     The standard library does what is regular. It would drop every backslash, so escapes are done here; and a quote
     left bare inside a quoted field, which it refuses, is kept as it stands where the record has but one line.
     """
-    if dialect.quote not in text or not dialect.quote:
-        if not dialect.spaced:
-            return Split(text.split(dialect.delimiter) if dialect.delimiter else [text])
-    elif dialect.delimiter and _signs(dialect).torn.search(text):
-        return None
-    elif dialect.escape:
-        return _split_leniently(text, dialect)
+    sign = dialect.quote
+    if (not sign or sign not in text) and not dialect.spaced:
+        return Split(text.split(dialect.delimiter) if dialect.delimiter else [text])
+    found = _split_leniently(text, dialect) if dialect.escape else _split_strictly(text, dialect)
+    if found and sign and dialect.delimiter and any(sign in cell for cell in found.cells):
+        return None if _signs(dialect).torn.search(text) else found
+    return found
+
+
+def _split_strictly(text: str, dialect: Dialect) -> Split | None:
     try:
         return Split(next(_reader(text, dialect), []))
     except csv.Error:

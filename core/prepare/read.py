@@ -23,6 +23,7 @@ from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
 
 Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow"]
 HEAD_BYTES = 1 << 16
+SAMPLE_BYTES = 1 << 20
 SAMPLE_LINES = 50
 
 
@@ -111,7 +112,7 @@ def _kind_of_text(path: Path, encoding: Encoding) -> Kind:
     name = suffix(path)
     if name in (".csv", ".tsv", ".tab"):
         return "csv"
-    head = next(encodings.chunks(path, encoding), b"")
+    head = encodings.beginning(path, encoding, SAMPLE_BYTES)
     filled = [line.rstrip() for line in head.splitlines() if line.strip()][:SAMPLE_LINES]
     first, lines_suffix = filled[0].lstrip() if filled else b"", name in (".jsonl", ".ndjson")
     if name in TEXT_SUFFIXES:

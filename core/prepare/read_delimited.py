@@ -15,7 +15,7 @@ from ..untrusted import quote
 from .csv_dialect import SAMPLE_ROWS, best_dialect
 from .csv_records import Dialect, bounds, split, split_piece
 from .csv_table import Cells, find_table
-from .encoding import Encoding, chunks, lines_with_ends
+from .encoding import Encoding, beginning, chunks, lines_with_ends
 from .row import Found, Piece
 
 SAMPLE_BYTES = 1 << 17
@@ -31,9 +31,9 @@ def sniff(path: Path, encoding: Encoding, suffix: str) -> Dialect:
     Raises:
         DataError: It holds nothing but empty lines.
     """
-    head = next(chunks(path, encoding), b"")
-    lines = list(lines_with_ends([head[:SAMPLE_BYTES]]))
-    if len(head) > SAMPLE_BYTES and len(lines) > 1:
+    head = beginning(path, encoding, SAMPLE_BYTES)
+    lines = list(lines_with_ends([head]))
+    if len(head) == SAMPLE_BYTES and len(lines) > 1:
         lines.pop()  # it is cut
     said = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     above = 1 if said else 0

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from .. import lossless_json
 from ..errors import DataError
 from ..untrusted import quote
-from .encoding import Encoding, chunks, lines, read_all
+from .encoding import Encoding, beginning, chunks, lines
 from .row import Found, Piece
 
 HOLDERS = ("data", "rows", "examples", "records", "items", "instances", "train", "valid", "validation", "dev", "test")
@@ -345,8 +345,8 @@ def _held(walk: _Walk, members: frozenset[str]) -> Iterator[Piece]:
 
 
 def _columns(path: Path, encoding: Encoding) -> Iterator[Piece]:
-    data = read_all(path, encoding, MAX_COLUMNS_BYTES)
-    if data is None:
+    data = beginning(path, encoding, MAX_COLUMNS_BYTES)
+    if len(data) == MAX_COLUMNS_BYTES:
         raise DataError(
             f"{quote(str(path), 200)} is one JSON object of columns, above {MAX_COLUMNS_BYTES >> 20} MiB.",
             "Export it as JSON Lines or Parquet.",
