@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from ..errors import DataError
 from ..examples.prompt_template import PromptTemplate
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from . import sources
 from .benchmarks import Benchmarks
 from .given import splits_of
+from .hub import BENCHMARKS, SCHEME, is_hub_entry
 from .personal_names import installed_model
 from .plan import Plan
 from .read import look
@@ -23,21 +25,39 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
         DataError: A file is empty, damaged, or no data.
         ModelError: The model's tokenizer cannot be had.
     """
-    paths = sources.expand(entries_of(request), settings, leave_out=request.output_dir)
+    entries = entries_of(request)
+    paths = (*sources.expand(entries, settings, leave_out=request.output_dir), *sources.fetched(entries))
     files = tuple(look(path) for path in paths)
     if request.model_name:
         run.stage(f"loading the tokenizer of {request.model_name}")
-    present = [Path(name) for name in request.benchmarks if Path(name).is_file()]
-    missing = {name: "no such local file" for name in request.benchmarks if not Path(name).is_file()}
     rules, rows = restored(request.restore)
     return Plan(
         request=request,
         files=files,
         tokens=TokenCounter.for_model(request.model_name, settings),
-        benchmarks=Benchmarks.read(present, missing),
+        benchmarks=_benchmarks(request.benchmarks, run),
         given=tuple(splits_of([file.path for file in files])),
         finds_names=request.pii != "off" and installed_model() is not None,
         prompt_template=PromptTemplate(request.prompt_template) if request.prompt_template else None,
         restored_rules=rules,
         restored_rows=rows,
     )
+
+
+def _benchmarks(names: tuple[str, ...], run: ActiveRun) -> Benchmarks:
+    """The benchmarks that can be had: from files, or from the hub by name; for the others the reason is kept."""
+    files: list[Path] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        known = BENCHMARKS.get(name.lower())
+        if Path(name).is_file():
+            files.append(Path(name))
+        elif known is None and not is_hub_entry(name):
+            missing[name] = f"neither a file nor one of {', '.join(BENCHMARKS)}"
+        else:
+            run.stage(f"fetching the benchmark {name}")
+            try:
+                files += sources.fetched([f"{SCHEME}{known}" if known else name])
+            except DataError as error:
+                missing[name] = error.problem
+    return Benchmarks.read(files, missing)

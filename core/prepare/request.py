@@ -15,6 +15,7 @@ from ..runs.request import RunRequest
 from ..settings import Settings
 from ..untrusted import quote
 from . import sources
+from .hub import is_hub_entry
 from .restore import restored
 
 Dedup = Literal["off", "exact", "near"]
@@ -123,7 +124,8 @@ def entries_of(request: PrepareRequest) -> tuple[str, ...]:
 
 def inputs(request: PrepareRequest) -> tuple[Path, ...]:
     """The files whose content decides the result."""
-    found = sources.find(entries_of(request), leave_out=request.output_dir)
+    local = tuple(entry for entry in entries_of(request) if not is_hub_entry(entry))
+    found = sources.find(local, leave_out=request.output_dir)
     return (*found, *(Path(name) for name in request.benchmarks if Path(name).is_file()))
 
 
@@ -140,7 +142,7 @@ def _format(request: PrepareRequest, entries: tuple[str, ...]) -> Format:
 
 
 def _local_or_name(name: str, settings: Settings) -> str:
-    looks_like_file = "/" in name or "." in name
+    looks_like_file = ("/" in name or "." in name) and not is_hub_entry(name)
     return str(paths.existing(name, settings, "The benchmark file")) if looks_like_file else name
 
 

@@ -13,6 +13,7 @@ from .. import paths
 from ..errors import PathError
 from ..settings import Settings
 from ..untrusted import quote
+from .hub import fetch, is_hub_entry
 
 RECORD_SUFFIXES = (
     *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".tab"),
@@ -45,6 +46,8 @@ def absolute(entries: Sequence[str], settings: Settings) -> tuple[str, ...]:
 def _absolute(entry: str, settings: Settings) -> str:
     if not entry.strip():
         raise PathError("data_path holds an empty path.", "Name a file, folder or glob.")
+    if is_hub_entry(entry):
+        return entry
     return str(paths.confine(entry, settings) if _is_glob(entry, settings) else paths.existing(entry, settings, "Data"))
 
 
@@ -59,7 +62,14 @@ def expand(entries: Sequence[str], settings: Settings, leave_out: Path | None = 
     Raises:
         PathError: A folder or glob holds no data file, or a link leads out of the roots.
     """
-    return tuple(dict.fromkeys(paths.confine(path, settings) for path in find(entries, leave_out)))
+    local = tuple(entry for entry in entries if not is_hub_entry(entry))
+    return tuple(dict.fromkeys(paths.confine(path, settings) for path in find(local, leave_out)))
+
+
+def fetched(entries: Sequence[str]) -> tuple[Path, ...]:
+    """The files of the entries that name data sets of the hub; see `hub.fetch`."""
+    kinds = (*RECORD_SUFFIXES, *(f"{kind}{packed}" for kind in RECORD_SUFFIXES for packed in PACKED_SUFFIXES))
+    return tuple(path for entry in entries if is_hub_entry(entry) for path in fetch(entry, kinds))
 
 
 def find(entries: Sequence[str], leave_out: Path | None = None) -> tuple[Path, ...]:
