@@ -65,9 +65,7 @@ def test_a_benchmark_by_name_comes_from_the_hub(settings, hub):
     assert "no_such" in outcome.check("Contamination (not checked)").details
 
 
-def test_without_network_a_data_set_is_a_clear_error_and_a_benchmark_is_told(settings, monkeypatch, tmp_path):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+def test_without_network_a_data_set_is_a_clear_error_and_a_benchmark_is_told(settings, monkeypatch):
 
     def unreachable(*_, **__):
         raise LocalEntryNotFoundError("offline")
