@@ -28,7 +28,9 @@ class Clean:
         """The rows that go on."""
         if self._plan.answers_are_labels is None:
             self._plan.answers_are_labels = answers_are_labels([answer_of(row.example) for row in rows])
-        return self._long_enough([row for row in rows if self._keeps(row, done)], done)
+        kept = self._long_enough([row for row in rows if self._keeps(row, done)], done)
+        done.worst = worst(done.worst)
+        return kept
 
     def _keeps(self, row: Row, done: Done) -> bool:
         off = row.off | PLACEHOLDER_RULES if self._plan.answers_are_labels else row.off
@@ -43,7 +45,7 @@ class Clean:
             done.entries.flag(row.place, flag.rule, flag.detail)
         if verdict.flags:
             worth = Worth(suspicion(row.example, verdict), row.number, tuple(flag.rule for flag in verdict.flags))
-            done.worst = worst([*done.worst, worth])
+            done.worst.append(worth)
         return True
 
     def _long_enough(self, rows: list[Row], done: Done) -> list[Row]:
