@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import zstandard
 from faion_finetuner.core.errors import DataError
+from faion_finetuner.core.prepare.csv_records import Dialect
 from faion_finetuner.core.prepare.encoding import detect
 from faion_finetuner.core.prepare.read import look, parse, pieces, rows
 
@@ -31,10 +32,12 @@ def bad(found):
     return [(one.line, one.raw, one.problem) for one in found if one.record is None]
 
 
-def dialect(tmp_path, content, name="a.csv"):
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return look(path).dialect
+def dialect(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    found = look(path).dialect
+    assert isinstance(found, Dialect)
+    return found
 
 
 # JSON Lines and whole JSON
@@ -117,6 +120,7 @@ def test_records_held_by_an_object_are_found_and_what_is_left_out_is_said(tmp_pa
     path = tmp_path / "a.json"
     path.write_text(content)
     file = look(path)
+    assert file.dialect is not None
     assert file.dialect.label == label
     assert [record["a"] for record in good(rows(file))] == [1, 2]
 
@@ -383,3 +387,13 @@ def test_an_accent_after_a_gigabyte_of_ascii_would_be_seen(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     assert detect(path).name == "cp1252"
+
+
+def test_what_no_encoding_can_mean_does_not_pass_for_text(tmp_path):
+    lines = [
+        '{"a": 1}\n'.encode("utf-32-le"),
+        '{"a": "x'.encode("utf-32-le") + b"\0\0\x11\0" + '"}\n'.encode("utf-32-le"),
+    ]
+    found = read(tmp_path, "a.jsonl", b"\xff\xfe\0\0" + b"".join(lines))
+    assert good(found) == [{"a": 1}]
+    assert [problem for _, _, problem in bad(found)] == ["undecodable"]
