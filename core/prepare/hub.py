@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import unquote
 
 from ..errors import DataError, InputError
 from ..untrusted import quote
@@ -30,7 +31,7 @@ def fetch(entry: str, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
     """The files of `hf://datasets/owner/name`, or of what a path or glob after it names, by name.
 
     Args:
-        entry: The data set, with @revision after its name when not the newest one is meant.
+        entry: The data set, with @revision after its name when not the newest one is meant; a slash in it as %2F.
         suffixes: Endings of the files that are data; a path that is named in full is fetched whatever its ending.
 
     Raises:
@@ -42,6 +43,8 @@ def fetch(entry: str, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
     folder = _snapshot(name, revision, patterns)
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     wanted = [path for path in found if any(fnmatch(str(path.relative_to(folder)), one) for one in patterns)]
+    if inside not in {str(path.relative_to(folder)) for path in wanted}:  # a folder or glob: its data only
+        wanted = [path for path in wanted if path.name.endswith(suffixes)]
     if not wanted:
         raise DataError(
             f"The data set {quote(name, 120)} has no files like {quote(inside or 'data files', 120)}.",
@@ -56,7 +59,7 @@ def _parts(entry: str) -> tuple[str, str | None, str]:
     name, _, revision = name.partition("@")
     if not owner or not name or ".." in inside.split("/"):
         raise InputError(f"{quote(entry, 120)} names no data set.", f"Write {SCHEME}owner/name, or a path below it.")
-    return f"{owner}/{name}", revision or None, inside.strip("/")
+    return f"{owner}/{name}", unquote(revision) or None, inside.strip("/")
 
 
 def _snapshot(name: str, revision: str | None, patterns: list[str]) -> Path:

@@ -69,7 +69,8 @@ def expand(entries: Sequence[str], settings: Settings, leave_out: Path | None = 
 def fetched(entries: Sequence[str]) -> tuple[Path, ...]:
     """The files of the entries that name data sets of the hub; see `hub.fetch`."""
     kinds = (*RECORD_SUFFIXES, *(f"{kind}{packed}" for kind in RECORD_SUFFIXES for packed in PACKED_SUFFIXES))
-    return tuple(path for entry in entries if is_hub_entry(entry) for path in fetch(entry, kinds))
+    found = (path for entry in entries if is_hub_entry(entry) for path in fetch(entry, kinds))
+    return tuple(path for path in found if not _describes_data(path))
 
 
 def find(entries: Sequence[str], leave_out: Path | None = None) -> tuple[Path, ...]:

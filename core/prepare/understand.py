@@ -17,6 +17,12 @@ from .request import PrepareRequest
 from .row import Place, Row, row_id
 from .tally import note
 
+READ_AS = {
+    "repeated_key": "a key stands twice in the record; the last one counts",
+    "unescaped_quotes": "quotes inside a field are not escaped; read as they stand",
+}
+"""What readers settle by a rule of theirs, and a person should know."""
+
 
 class Understand:
     """The first step: rows of pieces; what is no record, or in no known dialect, goes to the ledger."""
@@ -37,6 +43,8 @@ class Understand:
                 done.entries.drop(place, found.problem or "invalid_json", found.raw)
             elif (row := self._read(place, found.record, done)) is not None:
                 row.number, row.digest = number, digest
+                if found.flag is not None:
+                    done.entries.flag(place, found.flag, READ_AS[found.flag])
                 rows.append(row)
         return rows
 

@@ -11,6 +11,7 @@ from .request import PrepareRequest
 from .result import Source
 from .rules import RULES
 from .tally import Tally
+from .understand import READ_AS
 from .wording import counted
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
@@ -30,14 +31,18 @@ def ordered(checks: Iterable[Check]) -> tuple[Check, ...]:
 def reading_checks(ledger: Ledger, tally: Tally, files: Sequence[DataFile], rows_read: int) -> list[Check]:
     """What reading found: broken rows, records without the needed fields, and the encoding."""
     bad = {rule: count for rule, count in ledger.dropped.items() if rule not in (*LATER_RULES, "undecodable")}
-    return [_syntax(bad, rows_read), _fields(ledger, tally, rows_read), _encoding(ledger.dropped["undecodable"], files)]
+    doubtful = {rule: ledger.flagged[rule] for rule in READ_AS if ledger.flagged[rule]}
+    syntax = _syntax(bad, doubtful, rows_read)
+    return [syntax, _fields(ledger, tally, rows_read), _encoding(ledger.dropped["undecodable"], files)]
 
 
-def _syntax(bad: Mapping[str, int], rows_read: int) -> Check:
+def _syntax(bad: Mapping[str, int], doubtful: Mapping[str, int], rows_read: int) -> Check:
     count = sum(bad.values())
-    if not count:
+    settled = f"; read by a rule, and flagged: {listed(doubtful)}" if doubtful else ""
+    if not count and not doubtful:
         return Check(name="Valid JSON", status="pass", details="0 errors; every row could be parsed", count=0)
-    details = f"{counted(count, 'error')} ({listed(bad)}); each dropped, with its text in ledger.jsonl"
+    errors = f"{counted(count, 'error')} ({listed(bad)}); each dropped, with its text in ledger.jsonl"
+    details = (errors if count else "0 errors") + settled
     status = "fail" if count > MANY * rows_read else "warn"
     return Check(
         name="Valid JSON", status=status, details=details, count=count, next_step="Correct these rows at the source."

@@ -37,10 +37,11 @@ def test_a_data_set_of_the_hub_is_read_with_its_splits(settings, hub):
     folder, asked = hub
     put(folder, settings, "data/train-0.jsonl", pairs(30))
     put(folder, settings, "data/test-0.jsonl", pairs(40)[30:])
-    (folder / "README.md").write_text("# About")
-    outcome = prepare(settings, "hf://datasets/owner/name@v2")
+    (folder / "data" / "README.md").write_text("# About")
+    (folder / "dataset_infos.json").write_text("{}")
+    outcome = prepare(settings, "hf://datasets/owner/name@refs%2Fv2/data")
     assert asked[0][0] == "owner/name"
-    assert (asked[0][1]["repo_type"], asked[0][1]["revision"]) == ("dataset", "v2")
+    assert (asked[0][1]["repo_type"], asked[0][1]["revision"]) == ("dataset", "refs/v2")
     assert len(outcome.train) == 30
     assert [said(row)[0] for row in outcome.valid] == [row["question"] for row in pairs(40)[30:]]
 

@@ -215,3 +215,12 @@ def test_a_path_that_leads_nowhere_is_refused(settings, path):
     (settings.roots[0] / "empty").mkdir()
     with pytest.raises(PathError):
         prepare(settings, path)
+
+
+def test_what_a_reader_settles_by_a_rule_is_flagged_and_told(settings):
+    content = '{"question": "What is new?", "answer": "Old", "answer": "The last one of two"}\n'
+    outcome = prepare(settings, write(settings, "a.jsonl", content + json.dumps(ROWS[0]) + "\n"))
+    assert ["What is new?", "The last one of two"] in [said(row) for row in outcome.rows]
+    [entry] = outcome.ledger
+    assert (entry["line"], entry["action"], entry["rule"]) == (1, "flagged", "repeated_key")
+    assert "repeated_key 1" in outcome.check("Valid JSON").details
