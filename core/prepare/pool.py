@@ -48,7 +48,9 @@ class Pool:
     """Processes that share the worker's memory where the system can fork, and have a copy of it elsewhere."""
 
     def __init__(self, worker: Worker, processes: int) -> None:
-        self._processes = processes
+        self._processes, self._threshold = processes, gc.get_threshold()
+        gc.set_threshold(GARBAGE_THRESHOLD)
+        gc.freeze()  # what is shared with the parent stays shared
         method = "fork" if sys.platform == "linux" else "spawn"
         self._executor = ProcessPoolExecutor(
             processes, multiprocessing.get_context(method), initializer=_begin, initargs=(worker,)
@@ -79,6 +81,8 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
+        gc.unfreeze()
+        gc.set_threshold(*self._threshold)
 
 
 def processes() -> int:
@@ -91,8 +95,7 @@ def _begin(worker: Worker) -> None:
     """Take the worker, end with the parent whatever ends it, and leave stopping to it."""
     global _worker
     _worker = worker
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    gc.freeze()  # what is shared with the parent stays shared
+    gc.set_threshold(GARBAGE_THRESHOLD)  # where processes are spawned, they do not inherit it
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core for each process
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
