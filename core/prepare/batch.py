@@ -1,4 +1,4 @@
-"""What goes to the workers and what comes back: neighbouring rows, a thousand or so at a time."""
+"""What goes to the workers and what comes back: neighbouring rows, some hundreds at a time."""
 
 from dataclasses import dataclass, field
 from typing import Any

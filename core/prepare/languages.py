@@ -73,7 +73,12 @@ def _language_of(text: str, sure: float = SURE) -> str:
 
 def looks_english(text: str) -> bool:
     """Whether the first words are English for certain: two that only English has, and a fifth with the commonest."""
-    words = text[: 2 * LETTERS].lower().split()
+    return _begins_english(text[: 2 * LETTERS])
+
+
+@functools.lru_cache(maxsize=2048)  # a rule asks of each answer, and soon after, the count of languages does again
+def _begins_english(start: str) -> bool:
+    words = start.lower().split()
     only = len(ENGLISH.intersection(words))
     return only >= 2 and len(words) >= 6 and (only + len(SHARED.intersection(words))) * 5 >= len(words)
 

@@ -63,7 +63,7 @@ def _finders_for(text: str) -> Iterator[Finder]:
         yield find_spelt_emails
     if "linkedin.com/in/" in text or "profile.php?id=" in text:
         yield find_profiles
-    if HEX_GROUPS.search(text):
+    if (has_digit or ":" in text) and HEX_GROUPS.search(text):
         yield from (find_ipv6, find_macs)
     if has_digit:
         yield from _number_finders(text)

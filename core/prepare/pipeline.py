@@ -37,7 +37,7 @@ from .verdict import listed, unusable_next_step
 from .worker import Worker
 from .worth import worst
 
-BATCH_ROWS = 1_000
+BATCH_ROWS = 400  # what is in work at a time is most of a process's memory
 BATCH_BYTES = 4 << 20
 
 
@@ -149,7 +149,7 @@ class Preparation:
 
 
 def portions(found: Iterator[Piece]) -> Iterator[list[Piece]]:
-    """Pieces by the thousand, fewer when they are long."""
+    """Pieces by the hundreds, fewer when they are long."""
     portion: list[Piece] = []
     size = 0
     for piece in found:

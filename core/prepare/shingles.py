@@ -142,7 +142,7 @@ _cache = _Powers(np.ones(1, dtype=np.uint64), np.ones(1, dtype=np.uint64))
 def _powers(count: int) -> _Powers:
     """MULTIPLIER^0, ^1, ... and their inverses, at least `count` of each; kept, since every batch needs them."""
     if len(_cache.up) < count:
-        size = max(2 * count, 1 << 20)
+        size = max(2 * count, 1 << 19)
         _cache.up, _cache.down = _powers_of(MULTIPLIER, size), _powers_of(INVERSE, size)
     return _cache
 

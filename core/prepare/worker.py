@@ -1,5 +1,7 @@
 """All that can be done with a row alone; runs in as many processes as there are cores."""
 
+from functools import cache
+
 import numpy as np
 import orjson
 import xxhash
@@ -80,8 +82,7 @@ class Worker:
         columns["given"] = np.fromiter((given or split_named(row.record.get("split")) for row in rows), np.uint8, count)
 
     def _note_shape(self, rows: list[Row], done: Done) -> None:
-        starts = [" ".join(reversed(texts_of(row.example)))[:LANGUAGE_LETTERS] for row in rows]
-        codes = [int.from_bytes(language.encode()[:4], "little") for language in languages_of(starts)]
+        codes = [_coded(language) for language in languages_of([_sample(row) for row in rows])]
         done.columns["language"] = np.array(codes, dtype=np.uint32)
         done.columns["turns"] = np.fromiter((_turns(row) for row in rows), np.uint16, len(rows))
 
@@ -92,6 +93,18 @@ class Worker:
             threshold = self.plan.request.near_duplicate_threshold
             done.columns["bands"] = bands(done.shingles, self.plan.near_template, threshold)
             done.shingles = None
+
+
+def _sample(row: Row) -> str:
+    """A text of the row that tells its language: the answer, with what is before it when that is short."""
+    texts = texts_of(row.example)
+    return texts[-1] if len(texts[-1]) >= LANGUAGE_LETTERS else " ".join(reversed(texts))[:LANGUAGE_LETTERS]
+
+
+@cache
+def _coded(language: str) -> int:
+    """The letters of a language's code as a number."""
+    return int.from_bytes(language.encode()[:4], "little")
 
 
 def _group(row: Row, field: str) -> int:
