@@ -59,7 +59,7 @@ def main(path: str | None) -> None:
     report(recalled(texts, found))
     say("kind", "hits", "right", "precision")
     report(precise(texts, found))
-    print(f"{len(texts):,} texts, {len(texts) / seconds:,.0f} per CPU second")  # noqa: T201
+    sys.stdout.write(f"{len(texts):,} texts, {len(texts) / seconds:,.0f} per CPU second\n")
 
 
 def recalled(texts: list[Labelled], found: list[list[Span]]) -> dict[str, tuple[int, int]]:
@@ -100,7 +100,7 @@ def report(counts: dict[str, tuple[int, int]]) -> None:
 
 def say(*columns: str) -> None:
     """Print a line of the table."""
-    print(f"{columns[0]:20}" + "".join(f"{column:>12}" for column in columns[1:]))  # noqa: T201
+    sys.stdout.write(f"{columns[0]:20}" + "".join(f"{column:>12}" for column in columns[1:]) + "\n")
 
 
 def read(path: Path) -> list[Labelled]:

@@ -17,7 +17,6 @@ from .shingles import Hashes, ShingleBatch, shingle
 
 RUN = 13
 SHORTEST = 8
-TEXTS_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from .result import Histogram, TokenStatistics
 from .row import Row
 from .store import Store
 from .tally import note
-from .trained import FAULTS, Trained, columns, look
+from .trained import FAULTS, Trained, columns, look, tokens_by_field
 from .wording import counted
 
 PREFIX = "tokens:"
@@ -44,8 +44,9 @@ class Measure:
             whole = self._add_fields(self._counted(rows), done)
             done.columns[PREFIX + ROW] = whole + 1
         else:
-            found = look([_as_read(row, self._format) for row in rows], self._tokens.chat, self._limit)
-            self._add_fields(self._seen(rows, found), done)
+            examples = [_as_read(row, self._format) for row in rows]
+            found = look(examples, self._tokens.chat, self._limit)
+            self._add_fields(self._seen(rows, examples, found), done)
             done.columns |= columns(found)
             whole = done.columns[PREFIX + ROW] - 1
             _flag_faults(rows, found, done)
@@ -57,12 +58,14 @@ class Measure:
         counts = iter(self._tokens.count_many([text for one in fields for text in one.values()]))
         return [{name: next(counts) for name in one} for one in fields]
 
-    def _seen(self, rows: Sequence[Row], found: Sequence[Trained]) -> list[dict[str, int]]:
-        """The same from what training sees, where messages are fields: a text is not tokenised twice."""
-        by_role = self._format == "openai"
-        counts = [_by_role(row, one) if by_role else None for row, one in zip(rows, found, strict=True)]
-        others = iter(self._counted([row for row, one in zip(rows, counts, strict=True) if one is None]))
-        return [next(others) if one is None else one for one in counts]
+    def _seen(self, rows: Sequence[Row], examples: Sequence[Example], found: Sequence[Trained]) -> list[dict[str, int]]:
+        """The same from what training sees, so that a text is not tokenised twice; it does not see rejected answers."""
+        unseen = [bool(example.rejected or one.refused) for example, one in zip(examples, found, strict=True)]
+        others = iter(self._counted([row for row, alone in zip(rows, unseen, strict=True) if alone]))
+        return [
+            next(others) if alone else tokens_by_field(example, one, self._format)
+            for example, one, alone in zip(examples, found, unseen, strict=True)
+        ]
 
     def _add_fields(self, counts: Sequence[dict[str, int]], done: Done) -> NDArray[np.int32]:
         """Add a column for each field; gives back the sum of each row."""
@@ -81,16 +84,6 @@ class Measure:
             about = "" if self._tokens.chat else "about "
             for at in np.flatnonzero(whole > self._limit).tolist():
                 done.entries.flag(rows[at].place, "too_long", f"{about}{whole[at]} tokens of {self._limit}")
-
-
-def _by_role(row: Row, found: Trained) -> dict[str, int] | None:
-    """The tokens of a conversation by role; None where that does not tell the fields of the record."""
-    if not isinstance(row.example, ChatExample) or row.example.rejected or found.refused:
-        return None
-    counts: dict[str, int] = {}
-    for message, count in zip(row.example.messages, found.by_text, strict=True):
-        counts[message.role] = counts.get(message.role, 0) + count
-    return counts
 
 
 def _flag_faults(rows: Sequence[Row], found: Sequence[Trained], done: Done) -> None:
