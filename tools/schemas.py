@@ -2,8 +2,8 @@
 
 Some clients refuse `anyOf` in inputs or references anywhere, and every token of a schema is paid for in every
 conversation. So titles go; an input is flat, closed and without references, and an optional argument is simply not
-required; an output names the fields of the reply, of the result and of what that holds, with their types, and
-describes those of the result: the others speak through their names, and their models' docstrings say the rest.
+required; an output names the fields of the reply, of the result and of what that holds, and describes those of the
+result, with their types. The innermost ones speak through their names alone; their models' docstrings say the rest.
 """
 
 import json
@@ -95,6 +95,8 @@ def _plain_output(node: Any, levels: int, described: bool) -> Any:
     if not isinstance(node, dict):
         return node
     node = _tidy(_without_null(node, keep_null=True))
+    if levels == 0 and node.get("type") not in ("object", "array"):
+        return {}
     node = {key: value for key, value in node.items() if key not in NOISE_IN_OUTPUT}
     if "$ref" in node and levels == 0:
         return {"type": "object"}

@@ -7,6 +7,7 @@ from pydantic import Field
 from ..schema import Model
 
 Technique = Literal["lora", "qlora", "full"]
+Method = Literal["sft", "dpo", "orpo", "kto"]
 Scheduler = Literal["cosine", "linear", "constant"]
 ALL_LINEAR = "all-linear"
 
@@ -18,7 +19,7 @@ class Hyperparameters(Model):
     """Of the adapter. Default 16."""
 
     alpha: float | None = Field(default=None, gt=0)
-    """The adapter counts alpha / rank times. Default 16."""
+    """Scale is alpha / rank. Default 16."""
 
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Of the adapter. Default 0."""
@@ -26,23 +27,35 @@ class Hyperparameters(Model):
     target_modules: Literal["all-linear"] | tuple[str, ...] | None = None
     """all-linear (default), or names such as q_proj."""
 
+    use_rslora: bool | None = None
+    """Scale alpha / sqrt(rank)."""
+
+    use_dora: bool | None = None
+    """Weight-decomposed: slower, better at low rank."""
+
+    init_lora_weights: Literal["pissa"] | None = None
+    """Begin with the base's principal directions."""
+
     learning_rate: float | None = Field(default=None, gt=0, le=1)
     """Peak. Default 2e-4; full 2e-5."""
 
+    beta: float | None = Field(default=None, gt=0)
+    """dpo, kto: pull to the base; orpo: weight of the preference. Default 0.1."""
+
     batch_size: int | None = Field(default=None, ge=1)
-    """Rows computed at once. Default 4; qlora 2."""
+    """Rows at once. Default 4; qlora 2."""
 
     gradient_accumulation: int | None = Field(default=None, ge=1)
-    """Batches per optimizer step. Default 4; qlora 8."""
+    """Batches a step. Default 4; qlora 8."""
 
     epochs: float | None = Field(default=None, gt=0, le=1000)
-    """Passes over the data. Default 3."""
+    """Default 3."""
 
     max_steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps in all, instead of epochs."""
+    """Instead of epochs."""
 
     warmup_ratio: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the steps. Default 0.03."""
+    """Default 0.03."""
 
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     """Default 0.01."""
@@ -54,28 +67,31 @@ class Hyperparameters(Model):
     """Default 1.0."""
 
     max_seq_length: int | None = Field(default=None, ge=8)
-    """Tokens; longer rows are cut. Default: the longest row."""
+    """Tokens; longer rows are cut. Default: longest row."""
 
     packing: bool | None = None
-    """Short rows in one sequence. Default false."""
+    """Short rows in one sequence."""
 
     early_stopping_patience: int | None = Field(default=None, ge=0)
-    """Evaluations without gain; 0 = never stop. Default 3."""
+    """Evaluations without gain; 0: never. Default 3."""
 
     save_steps: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints and evaluations. Default: by the run's length."""
+    """Also between evaluations. Default: by length."""
 
     save_total_limit: int | None = Field(default=None, ge=1)
-    """Checkpoints kept, the best among them. Default 3."""
+    """Default 3, the best among them."""
 
     logging_steps: int | None = Field(default=None, ge=1)
-    """Steps between metrics. Default: some 40 in all."""
+    """Default: some 40 in all."""
 
     gradient_checkpointing: bool | None = None
-    """Less memory, slower. Default: when needed."""
+    """Default: when memory needs it."""
+
+    on_non_finite: Literal["stop", "lower_rate"] | None = None
+    """lower_rate: go on once at a tenth. Default stop."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
-    """Default: the machine's fast one."""
+    """Default: the fast one here."""
 
 
 SHARED = Hyperparameters(

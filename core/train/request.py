@@ -4,13 +4,15 @@ import importlib.util
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, JsonValue
+
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
 from ..models.source import resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
-from .hyperparameters import ADAPTER_ONLY, Hyperparameters, Technique
+from .hyperparameters import ADAPTER_ONLY, Hyperparameters, Method, Technique
 
 METRICS_FILE = "Every step's numbers are in the run's metrics.jsonl, and the loss curve in loss.png."
 
@@ -27,11 +29,20 @@ class TrainRequest(RunRequest):
     technique: Technique = "lora"
     """lora: an adapter on a 16-bit base. qlora: on a 4-bit base, for little memory. full: all weights."""
 
-    method: Literal["sft"] = "sft"
-    """sft: learn the answers of the rows."""
+    method: Method = "sft"
+    """sft: learn the answers. dpo, orpo, kto: prefer chosen to rejected answers, on prepare's pairs."""
 
     hyperparameters: Hyperparameters = Hyperparameters()
     """What is left out takes the technique's default."""
+
+    auto: bool = False
+    """Choose what is left out by model, data and memory."""
+
+    experiments: tuple[dict[str, JsonValue], ...] = ()
+    """Several trainings over one base, compared: each overrides hyperparameters."""
+
+    num_processes: int = Field(default=1, ge=1, le=64)
+    """One a GPU; the effective batch stays."""
 
     backend: Literal["trl"] = "trl"
     """The training engine."""
@@ -39,8 +50,8 @@ class TrainRequest(RunRequest):
     resume: bool = False
     """Go on from the last checkpoint in output_dir."""
 
-    log_to: Literal["tensorboard"] | None = None
-    """Also write TensorBoard files, into output_dir/tensorboard."""
+    log_to: Literal["tensorboard", "wandb", "trackio"] | None = None
+    """Also log there; wandb offline unless WANDB_MODE is set."""
 
 
 def resolve(request: TrainRequest, settings: Settings) -> TrainRequest:

@@ -18,6 +18,16 @@ class Difference(Model):
     reason: str
 
 
+class Choice(Model):
+    """A number that was chosen by model, data or memory."""
+
+    name: str
+    value: JsonValue
+    reason: str
+    source: str
+    """Where the rule comes from."""
+
+
 class Configuration(Model):
     """The numbers of the training."""
 
@@ -33,6 +43,9 @@ class Configuration(Model):
     differences: tuple[Difference, ...] = ()
     """Where the two do not agree, and why."""
 
+    choices: tuple[Choice, ...] = ()
+    """What `auto` chose, and why."""
+
 
 class Metric(Model):
     """One line of the training's course."""
@@ -46,6 +59,14 @@ class Metric(Model):
     learning_rate: float | None = None
     grad_norm: float | None = None
     """Length of the gradient before cutting."""
+    tokens_per_second: float | None = None
+    """Since the line before."""
+    memory_gb: float | None = None
+    """Peak up to here: of the GPU, or of the process without one."""
+    reward_margin: float | None = None
+    """Preference methods: chosen minus rejected reward, mean."""
+    reward_accuracy: float | None = None
+    """Preference methods: share of pairs whose chosen answer has the higher reward."""
 
 
 class Resources(Model):
@@ -90,6 +111,34 @@ class Diagnosis(Model):
     evidence: str
 
 
+class Advice(Model):
+    """What a technique would need here."""
+
+    technique: str
+    memory_gb: float
+    """Estimated peak."""
+    fits: bool
+    """Whether this machine has that much."""
+    note: str
+
+
+class Experiment(Model):
+    """One of several trainings over the same base."""
+
+    name: str
+    hyperparameters: dict[str, JsonValue]
+    """What it overrides."""
+    train_loss: float | None = None
+    """The last one."""
+    val_loss: float | None = None
+    """Of its best checkpoint."""
+    training_time_s: float | None = None
+    adapter_path: str | None = None
+    is_best: bool = False
+    error: str | None = None
+    """Why it failed; the others went on."""
+
+
 class Plan(Model):
     """What a training would take."""
 
@@ -104,7 +153,11 @@ class Plan(Model):
     time_basis: str
     """How the time was found."""
     memory_gb: float
-    """Peak, by formula."""
+    """Estimated peak."""
+    memory_parts_gb: dict[str, float] = {}
+    """Of weights, adapter, gradients, optimizer, activations, ...; and how they were found."""
+    advice: tuple[Advice, ...] = ()
+    """Each technique on this machine."""
     memory_available_gb: float
     """Of the GPU, or of the host without one."""
     disk_gb: float
@@ -133,6 +186,10 @@ class TrainResult(Model):
     """The rows that the validation loss was measured on."""
     checks: tuple[Check, ...] = ()
     diagnosis: tuple[Diagnosis, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    """Best first; `adapter_path` is the best one's."""
+    mask_preview: str = ""
+    """Sample rows token by token, with those that are trained marked."""
     plan: Plan | None = Field(default=None)
     """Only in a dry run."""
 

@@ -1,21 +1,19 @@
 """TRL's trainer, stopping before damage, counting loss by token, and computing no more than it needs."""
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ..errors import TrainingError
-from ..examples.mask import NOT_TRAINED
 from ..runs.active import ActiveRun
+from . import distributed
 from .batches import LengthGrouped
+from .objectives import Objective
 
 SHOWN_ROWS = 16
 NON_FINITE = (
@@ -35,15 +33,16 @@ class Spent:
 
 
 class FineTuner(SFTTrainer):
-    """Supervised fine-tuning on tokenised rows.
+    """Fine-tuning on tokenised rows, by any objective.
 
     Each batch names its rows (`rows`), so that an error can.
     """
 
     model: Any  # never None here, whatever the base class allows
 
-    def __init__(self, run: ActiveRun, **options: Any) -> None:
+    def __init__(self, run: ActiveRun, objective: Objective, **options: Any) -> None:
         self.run = run
+        self.objective = objective
         self.rows_of_step: list[int] = []
         self.tokens_seen = 0
         self.evaluation_s = 0.0
@@ -145,52 +144,35 @@ class FineTuner(SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Mean loss over the trained tokens of the optimizer step.
+        """Mean of the objective over the units of the whole optimizer step."""
+        units = self.objective.units(inputs) if num_items_in_batch is None else num_items_in_batch
+        loss = self.objective.summed(model, inputs) / torch.as_tensor(units).clamp(min=1)
+        # the gradients are averaged over the processes, the units were counted over all of them
+        return loss * distributed.world_size()
 
-        On a processor TRL would score every position against the whole vocabulary, and count entropy and accuracy;
-        here only the trained positions are scored. On a GPU its own fused kernel does that already.
-        """
-        if inputs["input_ids"].device.type != "cpu":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        total = self.summed_loss(model, inputs)
-        count = (inputs["labels"][:, 1:] != NOT_TRAINED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / torch.as_tensor(count).clamp(min=1)
-
-    def summed_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """Sum of the loss over the batch's trained tokens."""
-        labels = inputs["labels"]
-        scored = functional.pad(labels[:, 1:] != NOT_TRAINED, (0, 1))
-        with head_sees_only(self.model.get_output_embeddings(), scored):
-            rest = {name: value for name, value in inputs.items() if name not in ("labels", "rows")}
-            logits = model(**rest, use_cache=False).logits[0]
-        return functional.cross_entropy(logits.float(), labels.roll(-1, 1)[scored], reduction="sum")
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
+        units = sum(self.objective.units(batch) for batch in batch_samples)
+        return torch.tensor(distributed.total([units], device)[0], device=device)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The mean loss over all trained tokens of the validation rows, each counted once, however long its row."""
+        """The objective's mean over all units of the validation rows, each counted once, however long its row."""
         began = time.monotonic()
         was_training = self.model.training
         self.model.eval()
-        total, tokens = 0.0, 0
+        total, units = 0.0, 0
         for batch in self.get_eval_dataloader(eval_dataset):
             self.stop_if_asked()
+            batch.pop("rows")
             with torch.no_grad(), self.compute_loss_context_manager(), self.autocast_smart_context_manager():
-                total += self.summed_loss(self.model, self._prepare_inputs(batch)).item()
-            tokens += int((batch["labels"][:, 1:] != NOT_TRAINED).sum())
+                total += self.objective.summed(self.model, self._prepare_inputs(batch)).item()
+            units += self.objective.units(batch)
         self.model.train(was_training)
         self.evaluation_s += time.monotonic() - began
-        metrics = {f"{metric_key_prefix}_loss": total / max(1, tokens)}
+        total, units = distributed.total([total, units], self.args.device)
+        metrics = {f"{metric_key_prefix}_loss": total / max(1, units)}
+        metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.objective.noticed().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-@contextlib.contextmanager
-def head_sees_only(head: torch.nn.Module, scored: torch.Tensor) -> Iterator[None]:
-    """Let the output layer project only the marked positions: (batch, length, hidden) becomes (1, marked, hidden)."""
-    hook = head.register_forward_pre_hook(lambda _, arguments: (arguments[0][scored].unsqueeze(0),))
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -7,7 +7,7 @@ import torch
 from faion_finetuner.core.models.load import load_base
 from faion_finetuner.core.train.batches import Collator, LengthGrouped, sequences
 from faion_finetuner.core.train.rows import Row
-from faion_finetuner.core.train.trainer import head_sees_only
+from faion_finetuner.core.train.scoring import head_sees_only
 
 from .bench import Bench
 

@@ -11,8 +11,8 @@ from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.files import read_examples
 from faion_finetuner.core.examples.mask import tokenize
 from faion_finetuner.core.models.load import attach_adapter, load_base
-from faion_finetuner.core.train import trainer as trainer_module
 from faion_finetuner.core.train.job import run
+from faion_finetuner.core.train.objectives import SupervisedLoss
 from faion_finetuner.core.train.result import TrainResult
 from safetensors.torch import load_file
 
@@ -155,18 +155,21 @@ def test_stopping_before_the_first_step_saves_nothing(bench: Bench):
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, step: int, value: float, seen: dict[str, torch.Tensor]) -> None:
-    """Let the loss of one step be multiplied by `value`, and note the weights that it began with."""
-    sound = trainer_module.FineTuner.summed_loss
+    """Let the loss of one step (two batches each) be multiplied by `value`, and note the weights that it began with."""
+    sound = SupervisedLoss.summed
+    batches = 0
 
-    def summed_loss(self: trainer_module.FineTuner, model: torch.nn.Module, inputs: dict) -> torch.Tensor:
+    def summed(self: SupervisedLoss, model: torch.nn.Module, inputs: dict) -> torch.Tensor:
+        nonlocal batches
         loss = sound(self, model, inputs)
-        if not self.model.training or self.state.global_step != step:
+        batches += model.training
+        if not model.training or (batches - 1) // 2 != step:
             return loss
         seen.update({n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad})
         seen["live"] = model  # pyright: ignore[reportArgumentType]
         return loss * value
 
-    monkeypatch.setattr(trainer_module.FineTuner, "summed_loss", summed_loss)
+    monkeypatch.setattr(SupervisedLoss, "summed", summed)
 
 
 @pytest.mark.parametrize(("value", "what"), [(math.nan, "loss"), (math.inf, "loss"), (1e35, "gradient")])

@@ -1,0 +1,88 @@
+"""The trainer, made from what was settled."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from transformers import EarlyStoppingCallback
+from transformers.trainer_utils import set_seed
+from trl.trainer.sft_config import SFTConfig
+
+from ..models.load import load_tokenizer
+from .batches import Collator, sequences
+from .callbacks import Reporter
+from .model import build
+from .objectives import SupervisedLoss
+from .settle import Job
+from .trainer import FineTuner
+
+
+def make_trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
+    """The model with its trainable weights, inside a trainer that writes checkpoints to `folder`.
+
+    Args:
+        job: What was settled.
+        folder: For checkpoints.
+        from_start: Whether this training begins at step 0; a resumed one does not measure the base again.
+    """
+    request, numbers = job.request, job.recipe.numbers
+    set_seed(request.seed)  # the adapter begins with random numbers
+    model = build(job.base, request.technique, numbers, job.settings)
+    if request.log_to:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.output_dir / request.log_to)  # there is no argument for it
+    validates = bool(job.rows.valid)
+    callbacks: list[Any] = [Reporter(job.run, validates)]
+    if numbers.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=numbers.early_stopping_patience))
+    return FineTuner(
+        run=job.run,
+        objective=SupervisedLoss(),
+        model=model,
+        args=_arguments(job, folder, from_start),
+        data_collator=Collator(job.tokenizer.pad_id or job.tokenizer.eos_id or 0, packed=bool(numbers.packing)),
+        train_dataset=job.train_set,
+        eval_dataset=sequences(job.rows.valid, job.packed_length) if validates else None,
+        processing_class=load_tokenizer(job.base),
+        callbacks=callbacks,
+    )
+
+
+def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:
+    recipe, numbers, validates = job.recipe, job.recipe.numbers, bool(job.rows.valid)
+    on_cpu = job.machine.device == "cpu"
+    return SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        max_steps=recipe.steps,
+        learning_rate=recipe.get("learning_rate"),
+        weight_decay=recipe.get("weight_decay"),
+        warmup_steps=recipe.get("warmup_ratio"),
+        max_grad_norm=recipe.get("max_grad_norm"),
+        lr_scheduler_type="constant_with_warmup" if numbers.scheduler == "constant" else numbers.scheduler or "cosine",
+        optim="adamw_torch" if job.machine.device == "mps" else "adamw_torch_fused",
+        eval_strategy="steps" if validates else "no",
+        eval_steps=recipe.save_steps,
+        eval_on_start=validates and from_start,
+        save_strategy="steps",
+        save_steps=recipe.save_steps,
+        save_total_limit=numbers.save_total_limit,
+        load_best_model_at_end=validates,
+        metric_for_best_model="eval_loss" if validates else None,
+        greater_is_better=False if validates else None,
+        logging_steps=recipe.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a NaN must be seen, not replaced by an average
+        restore_callback_states_from_checkpoint=True,  # the patience of early stopping goes on where it was
+        bf16=numbers.dtype == "bfloat16",
+        use_cpu=on_cpu,
+        gradient_checkpointing=bool(numbers.gradient_checkpointing),
+        dataloader_pin_memory=not on_cpu,
+        remove_unused_columns=False,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},  # the rows are tokenised and masked already
+        seed=job.request.seed,
+        disable_tqdm=True,
+        report_to=[job.request.log_to] if job.request.log_to else [],
+    )

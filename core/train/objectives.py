@@ -1,0 +1,40 @@
+"""What is minimised: the loss of a method, summed over the units that it is a mean of."""
+
+from typing import Any, Protocol
+
+import torch
+
+from ..examples.mask import NOT_TRAINED
+from .scoring import score
+
+
+class Objective(Protocol):
+    """A method of training as the trainer sees it."""
+
+    def units(self, inputs: dict[str, Any]) -> int:
+        """How many units of this batch the loss is a mean of: trained tokens, or pairs."""
+        ...
+
+    def summed(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """The loss, summed over the batch's units, with its gradient."""
+        ...
+
+    def noticed(self) -> dict[str, float]:
+        """Further numbers for the metrics, of the batches since the last call; empty when the method has none."""
+        ...
+
+
+class SupervisedLoss:
+    """Learn the answers: the mean loss of the trained tokens."""
+
+    def units(self, inputs: dict[str, Any]) -> int:
+        """The trained tokens."""
+        return int((inputs["labels"][:, 1:] != NOT_TRAINED).sum())
+
+    def summed(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """Their losses, added up."""
+        return score(model, inputs).losses.sum()
+
+    def noticed(self) -> dict[str, float]:
+        """Nothing further."""
+        return {}
