@@ -60,9 +60,20 @@ def build(
 
     Full fine-tuning keeps its weights in float32, since small updates vanish in bfloat16; the arithmetic is the same.
     """
-    dtype = "float32" if technique == "full" else numbers.dtype
-    base = load_base(path, dtype=dtype, nf4=technique == "qlora", settings=settings)
-    if base.device.type == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
+    base = load_base(path, dtype=weights_dtype(technique, numbers), nf4=technique == "qlora", settings=settings)
+    return trainable(base, technique, numbers, base.device.type)
+
+
+def weights_dtype(technique: Technique, numbers: Hyperparameters) -> str | None:
+    """The number format that the base's weights are kept in."""
+    return "float32" if technique == "full" else numbers.dtype
+
+
+def trainable(
+    base: PreTrainedModel, technique: Technique, numbers: Hyperparameters, device: str
+) -> PreTrainedModel | PeftModel:
+    """A loaded base made ready for training on this kind of device; the base itself may hold no numbers yet."""
+    if device == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
         base.set_attn_implementation("eager")
     base.config.use_cache = False
     _keep_differentiable(base)
