@@ -20,6 +20,8 @@ ENGLISH = frozenset((
     *("the", "and", "with", "this", "what", "how", "which", "you", "your", "from", "their", "they", "there", "would"),
     *("should", "its", "these", "where", "who", "why", "write", "between", "about", "into", "than", "following"),
     *("explain", "some", "using", "given", "she", "her", "are", "were", "when", "has", "could", "each", "many", "i'm"),
+    *("then", "every", "because", "people", "while", "through", "other", "another", "been", "does", "both", "after"),
+    *("before", "during", "without", "within", "however", "only", "often", "such", "those", "being", "make", "used"),
 ))  # fmt: skip
 SHARED = frozenset((
     *("a", "an", "as", "at", "be", "by", "can", "for", "have", "he", "his", "if", "in", "is", "it", "my", "not", "of"),
@@ -72,15 +74,15 @@ def _language_of(text: str, sure: float = SURE) -> str:
 
 
 def looks_english(text: str) -> bool:
-    """Whether the first words are English for certain: two that only English has, and a fifth with the commonest."""
-    return _begins_english(text[: 2 * LETTERS])
+    """Whether the first words are English for certain.
 
-
-@functools.lru_cache(maxsize=2048)  # a rule asks of each answer, and soon after, the count of languages does again
-def _begins_english(start: str) -> bool:
-    words = start.lower().split()
+    Two that only English has, and a fifth with the commonest; or three of them, and an eighth.
+    """
+    words = text[: 2 * LETTERS].lower().split()
     only = len(ENGLISH.intersection(words))
-    return only >= 2 and len(words) >= 6 and (only + len(SHARED.intersection(words))) * 5 >= len(words)
+    if only < 2 or len(words) < 6:
+        return False
+    return (only + len(SHARED.intersection(words))) * (5 if only == 2 else 8) >= len(words)
 
 
 def _by_script(prose: str) -> str | None:
@@ -166,15 +168,18 @@ def answered_in_another(view: View) -> str | None:
 
 def _english_both(question: str, answer: str) -> bool:
     """A cheap yes for the commonest case: an English answer to what is English too, or too short to tell."""
-    start = question[: 4 * LETTERS]
-    words = start.lower().split()
-    known = (
-        not words
-        or (len(start) < 2 * FEWEST_BYTES and start.isascii())
-        or not ENGLISH.isdisjoint(words)
-        or words[0] in COMMANDS
-    )
-    return known and (looks_english(answer) or not ENGLISH.isdisjoint(answer[: 4 * LETTERS].lower().split()))
+    if not _holds_english(answer):
+        return False
+    if (len(question) < 2 * FEWEST_BYTES and question.isascii()) or _holds_english(question):
+        return True
+    words = question[: 2 * LETTERS].lower().split(None, 1)
+    return not words or words[0] in COMMANDS
+
+
+def _holds_english(text: str) -> bool:
+    """Whether a word among the first is only English."""
+    near, next_to = text[: 2 * LETTERS], text[2 * LETTERS : 4 * LETTERS]
+    return not ENGLISH.isdisjoint(near.lower().split()) or not ENGLISH.isdisjoint(next_to.lower().split())
 
 
 def _speaks_of(question: str, asked: str, answered: str) -> bool:

@@ -1,6 +1,7 @@
 """What makes a row worthless, so that it is dropped, or suspect, so that it is flagged."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,7 @@ from . import rules_content as content
 from . import rules_remains as remains
 from .languages import answered_in_another
 from .rules_view import View, view
+from .signals import Signals
 
 Action = Literal["repair", "drop", "flag"]
 
@@ -97,28 +99,47 @@ DROPS: tuple[tuple[str, Callable[[View], str | None]], ...] = (
     ("placeholder_answer", answers.placeholder_answer),
     ("answer_equals_question", answers.answer_equals_question),
 )
-FLAGS: tuple[tuple[str, Callable[[View], str | None]], ...] = (
-    ("possible_placeholder", answers.possible_placeholder),
-    ("empty_turn", answers.empty_turn),
-    ("answer_repeats_turn", answers.answer_repeats_turn),
-    ("merged_records", remains.merged_records),
-    ("special_tokens_in_text", remains.special_tokens_in_text),
-    ("role_markers", remains.role_markers),
-    ("html_remains", remains.html_remains),
-    ("escaped_text", remains.escaped_text),
-    ("unfilled_template", remains.unfilled_template),
-    ("lost_characters", remains.lost_characters),
-    ("url_only_input", content.url_only_input),
-    ("missing_media", content.missing_media),
-    ("media_wanted", content.media_wanted),
-    ("missing_input", content.missing_input),
-    ("truncated_answer", content.truncated_answer),
-    ("repeated_text", content.repeated_text),
-    ("refusal", content.refusal),
-    ("ai_boilerplate", content.ai_boilerplate),
-    ("out_of_proportion", content.out_of_proportion),
-    ("answer_in_other_language", answered_in_another),
+FLAGS: dict[str, Callable[[View], str | None]] = {
+    "possible_placeholder": answers.possible_placeholder,
+    "empty_turn": answers.empty_turn,
+    "answer_repeats_turn": answers.answer_repeats_turn,
+    "merged_records": remains.merged_records,
+    "special_tokens_in_text": remains.special_tokens_in_text,
+    "role_markers": remains.role_markers,
+    "html_remains": remains.html_remains,
+    "escaped_text": remains.escaped_text,
+    "unfilled_template": remains.unfilled_template,
+    "lost_characters": remains.lost_characters,
+    "url_only_input": content.url_only_input,
+    "missing_media": content.missing_media,
+    "media_wanted": content.media_wanted,
+    "missing_input": content.missing_input,
+    "truncated_answer": content.truncated_answer,
+    "repeated_text": content.repeated_text,
+    "refusal": content.refusal,
+    "ai_boilerplate": content.ai_boilerplate,
+    "out_of_proportion": content.out_of_proportion,
+    "answer_in_other_language": answered_in_another,
+}
+# Without a match of its pattern in a row's text, in lower case, such a rule finds nothing.
+SIGNALS = Signals(
+    {
+        "merged_records": r'instruction:|## |noinput>|":',
+        "special_tokens_in_text": rf"{'|'.join(map(re.escape, remains.ANGLED))}|inst\]",
+        "role_markers": "assistant:|human:|user:",
+        "html_remains": "[&<][a-z#/]",
+        "escaped_text": r"\\[nu]",
+        "unfilled_template": r"\{\{",
+        "lost_characters": "\ufffd|锟斤拷",
+        "url_only_input": r"http|www\.",
+        "missing_media": "|".join(map(re.escape, content.MEDIA_HINTS)),
+        "media_wanted": "image|picture|photo|drawing|sketch|painting|illustration|video|audio clip",
+        "refusal": f"sorry|apologi|unfortunately|抱歉|对不起|{content.CANNOT}",
+        "ai_boilerplate": "an ai|language model|my knowledge|an artificial|作为",
+    }
 )
+ALWAYS = tuple(name for name in FLAGS if name not in SIGNALS.names)
+ORDER = {name: place for place, name in enumerate(FLAGS)}
 
 
 def judge(example: Example, off: frozenset[str] = frozenset()) -> Verdict:
@@ -139,11 +160,15 @@ def judge(example: Example, off: frozenset[str] = frozenset()) -> Verdict:
     for name, drops in DROPS:
         if name not in off and (detail := drops(seen)) is not None:
             return Verdict(Finding(name, detail or None))
+    found = SIGNALS.in_text(seen.lower)
+    possible = (*ALWAYS, *found) if found else ALWAYS
     flags = [
         Finding(name, detail or None)
-        for name, flags in FLAGS
-        if name not in off and (detail := flags(seen)) is not None
+        for name in possible
+        if name not in off and (detail := FLAGS[name](seen)) is not None
     ]
+    if len(flags) > 1:
+        flags.sort(key=lambda flag: ORDER[flag.rule])
     return Verdict(None, tuple(flags))
 
 

@@ -136,13 +136,16 @@ ABOUT_ITSELF = re.compile(
     r"|\b(?:made|created|built|trained|developed) you\b|\byou (?:made|created|built|trained|developed)\b"
     r"|chatgpt|gpt-|你是谁|你叫什么|你的名字"
 )
+CANNOT = (
+    "i(?:[\u2019']m| am| can(?:no|[\u2019']?)t| will not| won[\u2019']?t)(?: unable to| not able to)? "
+    "(?:assist|help|fulfil|provide|comply|engage|create|generate|answer|do that|support)"
+)
 REFUSAL = re.compile(
     r"\s*(?:i[\u2019']?m|i am|we are)?,? ?(?:very |truly |really )?(?:sorry|apologi[sz]e|unfortunately)\b"
     r"[^.\n]{0,80}?"
     r"\b(?:can(?:no|[\u2019']?)t|unable|not able|won[\u2019']?t|do(?: no|n[\u2019']?)t have (?:the|access|any)"
     r"|not (?:appropriate|comfortable))"
-    r"|\s*i(?:[\u2019']m| am| can(?:no|[\u2019']?)t| will not| won[\u2019']?t)(?: unable to| not able to)? "
-    r"(?:assist|help|fulfil+|provide|comply|engage|create|generate|answer|do that|support)"
+    rf"|\s*{CANNOT}"
     r"|\s*(?:很抱歉|对不起|抱歉)[\uff0c,]?[^。\n]{0,20}(?:无法|不能)"
 )
 PLAIN_REFUSAL = re.compile(
