@@ -15,17 +15,18 @@ MEGABATCH = 32  # batches sorted by length together; more would make an epoch's 
 
 
 def sequences(rows: Sequence[Row], packed_length: int | None) -> Dataset:
-    """A data set of sequences: one row each, or several rows up to `packed_length` tokens.
+    """A data set of sequences: all parts of one row each, or several rows up to `packed_length` tokens.
 
-    Columns: input_ids, labels, position_ids (which start at 0 in every row) and rows (the rows' numbers).
+    Columns: input_ids, labels, position_ids (which start at 0 in every row, and in every part of one) and rows (the
+    rows' numbers).
     """
-    groups = [[row] for row in rows] if packed_length is None else _packed(rows, packed_length)
+    groups = [list(row.parts) for row in rows] if packed_length is None else _packed(rows, packed_length)
     return Dataset.from_dict(
         {
             "input_ids": [[token for row in group for token in row.input_ids] for group in groups],
             "labels": [[label for row in group for label in row.labels] for group in groups],
             "position_ids": [[place for row in group for place in range(len(row.input_ids))] for group in groups],
-            "rows": [[row.number for row in group] for group in groups],
+            "rows": [list(dict.fromkeys(row.number for row in group)) for group in groups],
         }
     )
 
@@ -69,6 +70,33 @@ class Collator:
             lengths = torch.tensor([len(sequence["input_ids"]) for sequence in sequences])
             batch["attention_mask"] = (torch.arange(length)[None] < lengths[:, None]).long()
         return batch
+
+
+class PairCollator:
+    """Preference pairs of one batch as tensors: first all chosen answers, then all rejected, then the mismatched."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.inner = Collator(pad_id, packed=False)
+
+    def __call__(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """As `Collator`, with `references`: float32 (pairs, parts), zero as long as they are not known."""
+        pairs = [_parts(sequence) for sequence in sequences]
+        batch = self.inner([part for kind in zip(*pairs, strict=True) for part in kind])
+        batch["rows"] = [number for sequence in sequences for number in sequence["rows"]]
+        unknown = [0.0] * len(pairs[0])  # when a step is only rehearsed
+        batch["references"] = torch.tensor([sequence.get("references", unknown) for sequence in sequences])
+        return batch
+
+
+def _parts(sequence: dict[str, Any]) -> list[dict[str, Any]]:
+    """A sequence split where positions start anew."""
+    starts = [place for place, position in enumerate(sequence["position_ids"]) if position == 0]
+    ends = [*starts[1:], len(sequence["input_ids"])]
+    names = ("input_ids", "labels")
+    return [
+        {name: sequence[name][start:end] for name in names} | {"rows": ()}
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def _padded(sequences: Sequence[dict[str, Any]], name: str, length: int, fill: int) -> torch.Tensor:

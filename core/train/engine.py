@@ -9,10 +9,11 @@ from transformers.trainer_utils import set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from ..models.load import load_tokenizer
-from .batches import Collator, sequences
+from .batches import Collator, PairCollator, sequences
 from .callbacks import Reporter
+from .hyperparameters import PREFERENCE
 from .model import build
-from .objectives import SupervisedLoss
+from .objectives import objective_of
 from .settle import Job
 from .trainer import FineTuner
 
@@ -36,15 +37,23 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=numbers.early_stopping_patience))
     return FineTuner(
         run=job.run,
-        objective=SupervisedLoss(),
+        objective=objective_of(request.method, numbers),
+        save_total_limit=numbers.save_total_limit,
         model=model,
         args=_arguments(job, folder, from_start),
-        data_collator=Collator(job.tokenizer.pad_id or job.tokenizer.eos_id or 0, packed=bool(numbers.packing)),
+        data_collator=_collator(job),
         train_dataset=job.train_set,
         eval_dataset=sequences(job.rows.valid, job.packed_length) if validates else None,
         processing_class=load_tokenizer(job.base),
         callbacks=callbacks,
     )
+
+
+def _collator(job: Job) -> Collator | PairCollator:
+    pad_id = job.tokenizer.pad_id or job.tokenizer.eos_id or 0
+    if job.request.method in PREFERENCE:
+        return PairCollator(pad_id)
+    return Collator(pad_id, packed=bool(job.recipe.numbers.packing))
 
 
 def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:
@@ -67,7 +76,6 @@ def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:
         eval_on_start=validates and from_start,
         save_strategy="steps",
         save_steps=recipe.save_steps,
-        save_total_limit=numbers.save_total_limit,
         load_best_model_at_end=validates,
         metric_for_best_model="eval_loss" if validates else None,
         greater_is_better=False if validates else None,

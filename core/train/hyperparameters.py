@@ -9,7 +9,9 @@ from ..schema import Model
 Technique = Literal["lora", "qlora", "full"]
 Method = Literal["sft", "dpo", "orpo", "kto"]
 Scheduler = Literal["cosine", "linear", "constant"]
+PREFERENCE: tuple[Method, ...] = ("dpo", "orpo", "kto")
 ALL_LINEAR = "all-linear"
+BETA = 0.1  # of dpo, orpo and kto alike: the papers' and TRL's default
 
 
 class Hyperparameters(Model):
@@ -37,7 +39,7 @@ class Hyperparameters(Model):
     """Begin with the base's principal directions."""
 
     learning_rate: float | None = Field(default=None, gt=0, le=1)
-    """Peak. Default 2e-4; full 2e-5."""
+    """Peak. Default by technique and method."""
 
     beta: float | None = Field(default=None, gt=0)
     """dpo, kto: pull to the base; orpo: weight of the preference. Default 0.1."""
@@ -99,7 +101,6 @@ SHARED = Hyperparameters(
     alpha=16,
     dropout=0,
     target_modules=ALL_LINEAR,
-    learning_rate=2e-4,
     batch_size=4,
     gradient_accumulation=4,
     epochs=3,
@@ -114,12 +115,23 @@ SHARED = Hyperparameters(
 OWN: dict[Technique, dict[str, float | int | None]] = {
     "lora": {},
     "qlora": {"batch_size": 2, "gradient_accumulation": 8},
-    # ten times below LoRA's: "LoRA Without Regret", thinkingmachines.ai/blog/lora
-    "full": {"learning_rate": 2e-5, "rank": None, "alpha": None, "dropout": None, "target_modules": None},
+    "full": {"rank": None, "alpha": None, "dropout": None, "target_modules": None},
 }
-ADAPTER_ONLY = ("rank", "alpha", "dropout", "target_modules")
+LEARNING_RATES: dict[Method, float] = {
+    "sft": 2e-4,
+    "dpo": 5e-6,  # as in the commands that TRL's scripts for dpo and orpo show for LoRA
+    "orpo": 8e-5,
+    "kto": 5e-6,  # "similar to that of DPO": TRL's script for kto
+}
+FULL = 0.1  # of LoRA's learning rate: "LoRA Without Regret", thinkingmachines.ai/blog/lora; so TRL's scripts too
+ADAPTER_ONLY = ("rank", "alpha", "dropout", "target_modules", "use_rslora", "use_dora", "init_lora_weights")
 
 
-def with_defaults(asked: Hyperparameters, technique: Technique) -> Hyperparameters:
-    """What was asked for, the rest filled with the technique's defaults; what depends on the data stays null."""
-    return SHARED.model_copy(update=OWN[technique] | asked.model_dump(exclude_none=True))
+def with_defaults(asked: Hyperparameters, technique: Technique, method: Method = "sft") -> Hyperparameters:
+    """What was asked for, the rest filled with the defaults of technique and method; what depends on the data is null.
+
+    A batch of a preference method has as many pairs as one of sft has rows.
+    """
+    rate = LEARNING_RATES[method] * (FULL if technique == "full" else 1)
+    own = OWN[technique] | {"learning_rate": float(f"{rate:.3g}"), "beta": BETA if method in PREFERENCE else None}
+    return SHARED.model_copy(update=own | asked.model_dump(exclude_none=True))

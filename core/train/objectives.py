@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import torch
 
 from ..examples.mask import NOT_TRAINED
+from .hyperparameters import BETA, Hyperparameters, Method
+from .preferences import DirectPreference, KahnemanTversky, OddsRatio
 from .scoring import score
 
 
@@ -19,8 +21,12 @@ class Objective(Protocol):
         """The loss, summed over the batch's units, with its gradient."""
         ...
 
-    def noticed(self) -> dict[str, float]:
-        """Further numbers for the metrics, of the batches since the last call; empty when the method has none."""
+    def begin(self, trainer: Any) -> None:
+        """Called once before the first step, with the weights that training begins with."""
+        ...
+
+    def noticed(self, training: bool) -> dict[str, float]:
+        """Further numbers for the metrics, of the batches of training or of evaluation since the last such call."""
         ...
 
 
@@ -35,6 +41,17 @@ class SupervisedLoss:
         """Their losses, added up."""
         return score(model, inputs).losses.sum()
 
-    def noticed(self) -> dict[str, float]:
+    def begin(self, trainer: Any) -> None:
+        """Nothing has to be known before."""
+
+    def noticed(self, training: bool) -> dict[str, float]:
         """Nothing further."""
         return {}
+
+
+PREFERENCES = {"dpo": DirectPreference, "orpo": OddsRatio, "kto": KahnemanTversky}
+
+
+def objective_of(method: Method, numbers: Hyperparameters) -> Objective:
+    """What the method minimises."""
+    return PREFERENCES[method](numbers.beta or BETA) if method in PREFERENCES else SupervisedLoss()

@@ -66,7 +66,7 @@ def settle(request: TrainRequest, rows: Rows, sequences: int, machine: Machine) 
         machine: Decides the number format.
     """
     asked = request.hyperparameters
-    numbers = with_defaults(asked, request.technique)
+    numbers = with_defaults(asked, request.technique, request.method)
     batch, accumulation = numbers.batch_size or 1, numbers.gradient_accumulation or 1
     differences = []
     if batch * accumulation > sequences:

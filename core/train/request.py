@@ -12,7 +12,7 @@ from ..models.source import resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
-from .hyperparameters import ADAPTER_ONLY, Hyperparameters, Method, Technique
+from .hyperparameters import ADAPTER_ONLY, PREFERENCE, Hyperparameters, Method, Technique
 
 METRICS_FILE = "Every step's numbers are in the run's metrics.jsonl, and the loss curve in loss.png."
 
@@ -96,6 +96,8 @@ def _output_dir(request: TrainRequest, settings: Settings) -> Path:
 
 def _unsupported(request: TrainRequest) -> list[FinetunerError]:
     """What is asked for and cannot be done, each with what can."""
+    numbers, prefers = request.hyperparameters, request.method in PREFERENCE
+    pissa = numbers.init_lora_weights == "pissa"
     refused = [
         (
             request.log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None,
@@ -106,6 +108,26 @@ def _unsupported(request: TrainRequest) -> list[FinetunerError]:
             request.technique == "full" and bool(_adapter_numbers(request)),
             f"technique full trains all weights, so {', '.join(_adapter_numbers(request))} mean nothing.",
             "Leave them out, or use technique lora.",
+        ),
+        (
+            prefers and bool(numbers.packing),
+            f"method {request.method} reads the answers of a pair side by side, which are not packed with others.",
+            "Leave packing out.",
+        ),
+        (
+            not prefers and numbers.beta is not None,
+            "beta weighs a preference, and method sft learns none.",
+            "Leave it out, or use method dpo, orpo or kto.",
+        ),
+        (
+            request.technique == "qlora" and pissa,
+            "init_lora_weights pissa changes the base's weights, which qlora holds in 4 bits that cannot be changed.",
+            "Use technique lora, or leave init_lora_weights out.",
+        ),
+        (
+            bool(numbers.use_dora) and pissa,
+            "An adapter of use_dora with init_lora_weights pissa cannot be saved so that it fits the base model.",
+            "Use one of the two.",
         ),
     ]
     return [InputError(problem, next_step) for wrong, problem, next_step in refused if wrong]

@@ -1,29 +1,39 @@
 """From examples to rows of tokens, with the checks that come before any training."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ..checks import Check
 from ..errors import DataError
 from ..examples.chat import ChatTokenizer
 from ..examples.files import Prepared
-from ..examples.fingerprint import fingerprint
-from ..examples.mask import NOT_TRAINED, Tokenized, tokenize, tokenize_many
+from ..examples.mask import NOT_TRAINED, Rendered, Tokenized, render_example, tokenize_rendered
+from ..examples.pairs import render_sides, sides
 from ..examples.types import Example
-
-SHOWN_ROWS = 10
-FEW_TRAINED = 0.02  # of all tokens; below it most of the work is spent on reading prompts
+from . import row_checks
+from .hyperparameters import PREFERENCE, Method
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example as the trainer sees it."""
+    """One example as the trainer sees it; of a preference pair, the chosen answer after its prompt."""
 
     number: int
     """Its place in the file, counted from 1."""
 
     input_ids: list[int]
     labels: list[int]
+
+    rejected: "Row | None" = None
+    """The pair's other answer after the same prompt; None when this is no pair."""
+
+    mismatched: tuple["Row", ...] = ()
+    """For kto: both answers of another pair after this prompt, by which drift from the base is measured."""
+
+    @property
+    def parts(self) -> tuple["Row", ...]:
+        """All that the model reads of this row: itself, the rejected answer, the mismatched ones."""
+        return (self, *([self.rejected] if self.rejected else []), *self.mismatched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Rows:
     """Tokens after which a row is cut."""
 
     total_tokens: int
-    """Of the training rows, after cutting."""
+    """Of the training rows, after cutting; of both answers of a pair, with the prompt of each."""
 
     trained_tokens: int
     """Those of them that have a loss."""
@@ -45,135 +55,130 @@ class Rows:
     checks: tuple[Check, ...]
 
 
-def tokenise(prepared: Prepared, tokenizer: ChatTokenizer, asked_length: int | None, model_limit: int) -> Rows:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An example as text: of a pair both answers, of any other only itself."""
+
+    number: int
+    rendered: tuple[Rendered, ...]
+
+
+def tokenise(
+    prepared: Prepared, tokenizer: ChatTokenizer, method: Method, asked_length: int | None, model_limit: int
+) -> Rows:
     """The rows that training uses.
 
     Args:
         prepared: Examples for training and validation.
         tokenizer: The base model's.
+        method: Whether answers are learned (sft), or chosen answers are preferred to rejected ones.
         asked_length: Tokens after which to cut; None: the longest row, at most the model's limit.
         model_limit: Tokens the model can read.
 
     Raises:
-        DataError: The template refuses an example, or no row has a token to train.
+        DataError: The template refuses an example, the method needs pairs and there are none, or no row has a token
+            to train.
     """
-    whole = tokenize_many(prepared.train, tokenizer, None)
-    limit = min(asked_length or max(len(row.input_ids) for row in whole), model_limit)
-    train = _cut(prepared.train, whole, tokenizer, limit)
-    valid = _cut(prepared.valid, tokenize_many(prepared.valid, tokenizer, None), tokenizer, limit)
-    kept = _rows(train)
+    sources = _sources(prepared.train, tokenizer, method)
+    if not sources:
+        raise DataError(
+            f"Method {method} learns from pairs of a chosen and a rejected answer, and none of the "
+            f"{len(prepared.train)} training rows is one.",
+            "Prepare data with chosen and rejected answers, or use method sft.",
+        )
+    whole = _tokenized(sources, tokenizer)
+    lengths = [max(len(side.input_ids) for side in row) for row in whole]
+    limit = min(asked_length or max(lengths), model_limit)
+    train = _cut(sources, whole, tokenizer, limit)
+    kept = _rows(sources, train, limit, method)
     if not kept:
         raise DataError(
             f"None of the {len(train)} training rows has a token to learn when cut after {limit} tokens.",
             "Raise hyperparameters.max_seq_length, or check that the rows have assistant answers.",
         )
-    checks = (
-        _trained_check(train, len(train) - len(kept)),
-        _truncation_check(train, [len(row.input_ids) for row in whole], limit),
-        _ending_check(train, tokenizer),
-        _validation_check(prepared),
-    )
+    valid_sources = _sources(prepared.valid, tokenizer, method)
+    valid = _cut(valid_sources, _tokenized(valid_sources, tokenizer), tokenizer, limit)
+    learned = [part for row in kept for part in (row, row.rejected) if part]
+    numbered = {source.number: row for source, row in zip(sources, train, strict=True)}
     return Rows(
         train=kept,
-        valid=_rows(valid),
+        valid=_rows(valid_sources, valid, limit, method),
         max_seq_length=limit,
-        total_tokens=sum(len(row.input_ids) for row in kept),
-        trained_tokens=sum(len(row.labels) - row.labels.count(NOT_TRAINED) for row in kept),
-        checks=checks,
+        total_tokens=sum(len(part.input_ids) for part in learned),
+        trained_tokens=sum(len(part.labels) - part.labels.count(NOT_TRAINED) for part in learned),
+        checks=(
+            *row_checks.pair_checks(prepared.train, method, numbered),
+            row_checks.trained_check(numbered, {row.number for row in kept}),
+            row_checks.truncation_check(numbered, lengths, limit),
+            row_checks.ending_check(numbered, tokenizer),
+            row_checks.validation_check(prepared),
+        ),
     )
+
+
+def _sources(examples: Sequence[Example], tokenizer: ChatTokenizer, method: Method) -> list[_Source]:
+    """The examples as text; for a preference method only the pairs."""
+    made = []
+    for number, example in enumerate(examples, start=1):
+        try:
+            if method not in PREFERENCE:
+                made.append(_Source(number, (render_example(example, tokenizer),)))
+            elif (pair := sides(example)) is not None:
+                made.append(_Source(number, render_sides(pair, tokenizer)))
+        except DataError as error:
+            raise DataError(f"Example {number}: {error.problem}", error.next_step) from error
+    return made
+
+
+def _tokenized(sources: Sequence[_Source], tokenizer: ChatTokenizer) -> list[tuple[Tokenized, ...]]:
+    """Each source's texts as tokens, whole."""
+    sided = iter(tokenize_rendered([text for source in sources for text in source.rendered], tokenizer, None))
+    return [tuple(next(sided) for _ in source.rendered) for source in sources]
 
 
 def _cut(
-    examples: Sequence[Example], whole: Sequence[Tokenized], tokenizer: ChatTokenizer, limit: int
-) -> list[Tokenized]:
+    sources: Sequence[_Source], whole: Sequence[tuple[Tokenized, ...]], tokenizer: ChatTokenizer, limit: int
+) -> list[tuple[Tokenized, ...]]:
     return [
-        row if len(row.input_ids) <= limit else tokenize(example, tokenizer, limit)
-        for example, row in zip(examples, whole, strict=True)
+        row
+        if all(len(side.input_ids) <= limit for side in row)
+        else tuple(tokenize_rendered(source.rendered, tokenizer, limit))
+        for source, row in zip(sources, whole, strict=True)
     ]
 
 
-def _rows(tokenized: Sequence[Tokenized]) -> list[Row]:
+def _rows(
+    sources: Sequence[_Source], tokenized: Sequence[tuple[Tokenized, ...]], limit: int, method: Method
+) -> list[Row]:
+    """The rows in which every answer has a token to learn, and no pair prefers an answer to itself."""
+    rows = []
+    for source, found in zip(sources, tokenized, strict=True):
+        sided = [_row(source.number, one) for one in found]
+        if all(_first_trained(side) is not None for side in sided) and (len(sided) == 1 or sided[0] != sided[1]):
+            rows.append(replace(sided[0], rejected=sided[1]) if len(sided) == 2 else sided[0])
+    if method != "kto":
+        return rows
+    others = [*rows[1:], *rows[:1]]
+    return [replace(row, mismatched=_mismatched(row, other, limit)) for row, other in zip(rows, others, strict=True)]
+
+
+def _row(number: int, tokenized: Tokenized) -> Row:
     # the first token has nothing before it to be predicted from
-    made = (Row(n, row.input_ids, [NOT_TRAINED, *row.labels[1:]]) for n, row in enumerate(tokenized, start=1))
-    return [row for row in made if any(label != NOT_TRAINED for label in row.labels)]
+    return Row(number, tokenized.input_ids, [NOT_TRAINED, *tokenized.labels[1:]])
 
 
-def _trained_check(train: Sequence[Tokenized], dropped: int) -> Check:
-    tokens = sum(len(row.input_ids) for row in train)
-    trained = sum(row.trained_tokens for row in train)
-    details = f"{trained:,} of {tokens:,} tokens have a loss ({trained / tokens:.1%}): the answers and their end."
-    if dropped:
-        details += f" {dropped} have none and are left out: {_numbers(train, lambda row: row.trained_tokens == 0)}."
-    few = trained / tokens < FEW_TRAINED
-    return Check(
-        name="Loss mask",
-        status="warn" if dropped or few else "pass",
-        details=details,
-        count=dropped,
-        next_step="Raise max_seq_length, or drop these rows with `prepare`." if dropped else None,
-    )
+def _first_trained(row: Row) -> int | None:
+    return next((place for place, label in enumerate(row.labels) if label != NOT_TRAINED), None)
 
 
-def _truncation_check(train: Sequence[Tokenized], lengths: Sequence[int], limit: int) -> Check:
-    cut = [row for row in train if row.lost_tokens]
-    if not cut:
-        return Check(name="Truncation", status="pass", details=f"No row is longer than {limit:,} tokens.", count=0)
-    lost = sum(row.lost_trained_tokens for row in cut)
-    enough = sorted(lengths)[min(len(lengths) - 1, int(0.99 * len(lengths)))]
-    return Check(
-        name="Truncation",
-        status="fail" if lost and len(cut) > len(train) / 2 else "warn",
-        details=f"{len(cut)} rows are cut after {limit:,} tokens and lose {lost:,} trained tokens, from the end: "
-        f"{_numbers(train, lambda row: row.lost_tokens > 0)}.",
-        count=len(cut),
-        next_step=f"max_seq_length {enough} would keep 99% of the rows whole (longest: {max(lengths):,}).",
-    )
-
-
-def _ending_check(train: Sequence[Tokenized], tokenizer: ChatTokenizer) -> Check:
-    unended = sum(row.unended_turns > 0 for row in train)
-    if unended:
-        return Check(
-            name="End of turn",
-            status="warn",
-            details=f"In {unended} rows no end-of-turn token is trained, so the model may not learn to stop.",
-            count=unended,
-            next_step="Use a model whose chat template ends each answer with its end-of-turn token.",
-        )
-    if tokenizer.template_is_default:
-        return Check(
-            name="End of turn",
-            status="warn",
-            details="The model has no chat template; a plain ChatML one is trained and saved with the result.",
-            next_step="Serve the result with the chat template that lies beside it, or start from an instruct model.",
-        )
-    return Check(name="End of turn", status="pass", details="Each answer's end-of-turn token is trained.", count=0)
-
-
-def _validation_check(prepared: Prepared) -> Check:
-    name = "Validation data"
-    if not prepared.valid:
-        return Check(
-            name=name,
-            status="warn",
-            details="There are no validation rows: overfitting cannot be seen, and the last checkpoint counts as best.",
-            next_step="Let `prepare` split the data (valid_fraction), and give its output_dir as data_path.",
-        )
-    seen = {fingerprint(example) for example in prepared.train}
-    leaked = sum(fingerprint(example) in seen for example in prepared.valid)
-    if leaked:
-        return Check(
-            name=name,
-            status="warn",
-            details=f"{leaked} of {len(prepared.valid)} validation rows are training rows too, so their loss flatters.",
-            count=leaked,
-            next_step="Let `prepare` split the data; it keeps equal rows on one side.",
-        )
-    details = f"{len(prepared.valid)} rows, none of which is also a training row."
-    return Check(name=name, status="pass", details=details, count=0)
-
-
-def _numbers(rows: Sequence[Tokenized], wanted: Callable[[Tokenized], bool]) -> str:
-    found = [str(number) for number, row in enumerate(rows, start=1) if wanted(row)]
-    more = f" and {len(found) - SHOWN_ROWS} more" if len(found) > SHOWN_ROWS else ""
-    return f"row{'s' if len(found) > 1 else ''} {', '.join(found[:SHOWN_ROWS])}{more}"
+def _mismatched(row: Row, other: Row, limit: int) -> tuple[Row, ...]:
+    """The prompt of one pair with the answers of another; a prompt that leaves no room for them loses its beginning."""
+    prompt = row.input_ids[: _first_trained(row)]
+    made = []
+    for answer in (other, other.rejected or other):
+        start = _first_trained(answer)
+        ids, labels = answer.input_ids[start:], answer.labels[start:]
+        room = limit - len(ids)
+        before = prompt[-room:] if room > 0 else []
+        made.append(Row(row.number, [*before, *ids], [NOT_TRAINED] * len(before) + labels))
+    return tuple(made)

@@ -82,7 +82,7 @@ def settle_job(request: TrainRequest, run: ActiveRun) -> Job:
     run.stage("tokenising the rows")
     tokenizer = ChatTokenizer.load(base)
     prepared = load_prepared(request.data_path)
-    rows = tokenise(prepared, tokenizer, request.hyperparameters.max_seq_length, _model_limit(base))
+    rows = tokenise(prepared, tokenizer, request.method, request.hyperparameters.max_seq_length, _model_limit(base))
     train_set = sequences(rows.train, rows.max_seq_length if request.hyperparameters.packing else None)
     machine = look()
     recipe = settle(request, rows, len(train_set), machine)
