@@ -4,23 +4,57 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median
 
+from .hyperparameters import Hyperparameters
 from .result import Diagnosis, Metric
 
 MIN_LINES = 4  # fewer lines say nothing about a trend
 FLAT = 0.02  # a loss that falls by less than this share has not fallen
 WORSE = 1.02  # of the lowest validation loss; above it the rest was overfitting
+FROZEN = 0.01  # of the asked learning rate; when it never gets there, next to nothing is learned
+NO_RATE = 1e-9  # a step this long is lost in the rounding of float32 weights
 EXPLOSION = 10.0  # times the median gradient
 UNSTABLE = 10.0  # a gradient norm above this is unhealthy on its own (Axolotl's agent docs: healthy is 0.1 to 10)
 
 
-def diagnose(metrics: Sequence[Metric]) -> tuple[Diagnosis, ...]:
-    """The symptoms that the numbers show, gravest first."""
-    found = (_worse_than_base(metrics), _exploding(metrics), _flat(metrics), _overfitting(metrics))
+def diagnose(metrics: Sequence[Metric], numbers: Hyperparameters) -> tuple[Diagnosis, ...]:
+    """The symptoms that the course of a training shows, also while it runs, gravest first."""
+    found = (
+        _no_gradient(metrics),
+        _frozen_rate(metrics, numbers.learning_rate or 0.0),
+        _worse_than_base(metrics),
+        _exploding(metrics),
+        _flat(metrics),
+        _overfitting(metrics),
+    )
     return tuple(one for one in found if one is not None)
 
 
 def _validation(metrics: Sequence[Metric]) -> list[tuple[int, float]]:
     return [(metric.step, metric.val_loss) for metric in metrics if metric.val_loss is not None]
+
+
+def _no_gradient(metrics: Sequence[Metric]) -> Diagnosis | None:
+    norms = [metric.grad_norm for metric in metrics if metric.grad_norm is not None]
+    if len(norms) < MIN_LINES or any(norms):
+        return None
+    return Diagnosis(
+        symptom="No gradient",
+        cause="the trained layers have no part in the loss, or the loss mask trains nothing",
+        next_step="Check target_modules, and which tokens are trained.",
+        evidence=f"The gradient's norm was exactly 0 in all {len(norms)} lines of metrics.",
+    )
+
+
+def _frozen_rate(metrics: Sequence[Metric], asked: float) -> Diagnosis | None:
+    rates = [metric.learning_rate for metric in metrics if metric.learning_rate is not None]
+    if len(rates) < MIN_LINES or max(rates) >= max(FROZEN * asked, NO_RATE):
+        return None
+    return Diagnosis(
+        symptom="Frozen learning rate",
+        cause="warm-up longer than the training, or a learning rate of next to nothing",
+        next_step="Lower warmup_ratio, raise learning_rate or the number of steps.",
+        evidence=f"The learning rate was at most {max(rates):.2g} up to step {metrics[-1].step}; asked: {asked:.2g}.",
+    )
 
 
 def _worse_than_base(metrics: Sequence[Metric]) -> Diagnosis | None:

@@ -11,6 +11,7 @@ from . import checkpoints
 from .callbacks import course
 from .diagnosis import diagnose
 from .model import Base, save_result
+from .recovery import incidents
 from .result import Resources, TrainResult
 from .rows import Rows
 from .settle import Job
@@ -31,7 +32,7 @@ def finish(job: Job, trainer: FineTuner, checks: tuple[Check, ...], spent: Spent
         adapter_path=None if full else str(folder),
         model_path=str(folder) if full else None,
         checks=checks,
-        diagnosis=diagnose(metrics),
+        diagnosis=(*incidents(trainer), *diagnose(metrics, job.recipe.numbers)),
     )
 
 

@@ -1,25 +1,30 @@
 """TRL's trainer, stopping before damage, counting loss by token, and computing no more than it needs."""
 
+import functools
+import logging
 import math
+import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.sft_trainer import SFTTrainer
 
-from ..errors import TrainingError
 from ..runs.active import ActiveRun
-from . import distributed
+from . import checkpoints, distributed
 from .batches import LengthGrouped
+from .guards import NonFiniteError, Portion, free_memory, one_row_too_many, ran_out_of_memory, unwritable
+from .model import trained_parameters
 from .objectives import Objective
 
 SHOWN_ROWS = 16
-NON_FINITE = (
-    "Lower hyperparameters.learning_rate (a tenth is a good first try) and look at the named rows; "
-    "then start again, or resume from the last checkpoint."
-)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +37,44 @@ class Spent:
     """Padding not counted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """The sequences that a batch was made of, so that smaller ones can be made of them; opaque to other code."""
+
+    taken: Sequence[dict[str, Any]]
+
+
 class FineTuner(SFTTrainer):
     """Fine-tuning on tokenised rows, by any objective.
 
-    Each batch names its rows (`rows`), so that an error can.
+    Each batch names its rows (`rows`), so that an error can. Where memory does not suffice for a batch, it is
+    computed in portions: their gradients add up to the same step.
     """
 
     model: Any  # never None here, whatever the base class allows
 
-    def __init__(self, run: ActiveRun, objective: Objective, **options: Any) -> None:
+    def __init__(self, run: ActiveRun, objective: Objective, save_total_limit: int | None, **options: Any) -> None:
         self.run = run
         self.objective = objective
+        self.save_total_limit = save_total_limit
+        self.collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] = options.pop("data_collator")
         self.rows_of_step: list[int] = []
+        self.batches_of_step: list[dict[str, Any]] = []
         self.tokens_seen = 0
         self.evaluation_s = 0.0
-        self.began = time.monotonic()
+        self.began: float | None = None
+        self.saves_beginning = False
         self.spent_before: Spent | None = None
-        super().__init__(**options)
+        super().__init__(data_collator=self._collated, **options)
+        self.portion = Portion(self.args.train_batch_size, self.args.train_batch_size)
+        self.evaluated = Portion(self.args.eval_batch_size, self.args.eval_batch_size)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole optimizer step
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:  # TRL makes QLoRA's bfloat16, in which late, small updates vanish
-                parameter.data = parameter.data.float()
+        for parameter in trained_parameters(self.model):
+            parameter.data = parameter.data.float()  # TRL makes QLoRA's bfloat16, in which late, small updates vanish
+
+    def _collated(self, sequences: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        real = distributed.without_fillers(sequences)
+        return self.collate(real) | {"sequences": Sequences(real)}
 
     def _send_telemetry(self) -> None:
         """Nothing is sent anywhere."""
@@ -61,12 +83,16 @@ class FineTuner(SFTTrainer):
         """Checkpoints need no page about themselves."""
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train; the clock starts here."""
-        self.began = time.monotonic()
+        """Train; the clock starts with the first call."""
+        if self.began is None:
+            self.began = time.monotonic()
+            self.objective.begin(self)
         return super().train(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Keep a line, and in it what was spent, which a resumed training finds in its checkpoint."""
+        if "loss" in logs:
+            logs |= self.objective.noticed(training=True)
         super().log(logs | asdict(self.spent()), start_time)
 
     def spent(self) -> Spent:
@@ -78,53 +104,113 @@ class FineTuner(SFTTrainer):
             )
         before = self.spent_before
         return Spent(
-            seconds=before.seconds + time.monotonic() - self.began,
+            seconds=before.seconds + time.monotonic() - (self.began or time.monotonic()),
             evaluation_s=before.evaluation_s + self.evaluation_s,
             tokens=before.tokens + self.tokens_seen,
         )
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
-        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]  # pyright: ignore[reportOptionalSubscript]
-        return LengthGrouped(lengths, self.args.train_batch_size, self.args.seed)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        size = self.args.train_batch_size
+        return distributed.evened(
+            self.train_dataset, size, lambda lengths: LengthGrouped(lengths, size, self.args.seed)
+        )
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return distributed.evened(eval_dataset, self.args.eval_batch_size, lambda lengths: range(len(lengths)))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Leave the model unwrapped: the gradients are averaged once a step, however they were computed."""
+        super().create_accelerator_and_postprocess()
+        if not self.is_fsdp_enabled:
+            prepare = functools.partial(self.accelerator.prepare_model, evaluation_mode=True)
+            self.accelerator.prepare_model = prepare  # pyright: ignore[reportAttributeAccessIssue]
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The batches of the next optimizer step."""
+        self.rows_of_step, self.batches_of_step = [], []
+        return super().get_batch_samples(*args, **kwargs)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Loss and gradient of one batch.
 
         Raises:
             Cancelled: The run was asked to stop; a checkpoint of the last whole step was saved.
-            TrainingError: The loss is not a finite number.
+            NonFiniteError: The loss is not a finite number.
+            TrainingError: Memory does not suffice for a single sequence.
         """
         self.stop_if_asked()
-        self.rows_of_step += inputs.pop("rows")
+        self.rows_of_step += inputs["rows"]
+        self.batches_of_step.append(inputs)
         mask = inputs.get("attention_mask")
         self.tokens_seen += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
+        units = self._get_num_items_in_batch([inputs], self.args.device)
+        units = units if num_items_in_batch is None else num_items_in_batch
+        loss = self._attempt(model, [inputs], units)
+        while loss is None:
+            self._shrink(self.portion, f"step {self.state.global_step + 1}", self.rows_of_step)
+            model.zero_grad()  # some layers have the failed batch's gradient, others have not
+            loss = self._attempt(model, self.batches_of_step, units)
+        if distributed.any_of(not torch.isfinite(loss), self.args.device):
             raise self._not_finite("loss", loss)
         return loss
 
+    def _attempt(self, model: Any, batches: Sequence[dict[str, Any]], units: Any) -> torch.Tensor | None:
+        """Gradients of the batches and the loss of the last one; None when memory did not suffice."""
+        loss = torch.zeros((), device=self.args.device)
+        try:
+            for batch in batches:
+                loss = torch.zeros((), device=self.args.device)
+                for inputs in self._portions(batch, self.portion):
+                    loss += super().training_step(model, inputs, units)
+        except (RuntimeError, MemoryError) as error:
+            # other processes wait for this one's gradient, so only a process alone can compute a batch again
+            if distributed.world_size() > 1 or not ran_out_of_memory(error):
+                raise
+            return None
+        return loss
+
+    def _portions(self, batch: dict[str, Any], portion: Portion) -> Iterator[dict[str, Any]]:
+        """A batch as it is, or anew of some of its sequences at a time, padded no more than these need."""
+        if not batch["rows"]:
+            return iter(())
+        given: Sequences | None = batch.get("sequences")
+        if given is None or portion.size >= len(given.taken):
+            made = [batch]
+        else:
+            starts = range(0, len(given.taken), portion.size)
+            made = (self.collate(given.taken[start : start + portion.size]) for start in starts)
+        return ({name: value for name, value in one.items() if name not in ("rows", "sequences")} for one in made)
+
+    def _shrink(self, portion: Portion, what: str, rows: Sequence[int]) -> None:
+        free_memory()
+        if not portion.shrink():
+            raise one_row_too_many(what, _named(rows))
+        log.warning("Memory ran out in %s: from now on %d sequences at once.", what, portion.size)
+
     def _clip_grad_norm(self, model: Any) -> Any:
+        if not self.is_fsdp_enabled:
+            distributed.average_gradients(trained_parameters(model))
         norm: Any = super()._clip_grad_norm(model)
         if not math.isfinite(norm):
             raise self._not_finite("gradient", norm)
-        self.rows_of_step = []
         return norm
 
-    def _not_finite(self, what: str, value: Any) -> TrainingError:
-        shown = ", ".join(map(str, sorted(self.rows_of_step)[:SHOWN_ROWS]))
-        more = f" and {len(self.rows_of_step) - SHOWN_ROWS} more" if len(self.rows_of_step) > SHOWN_ROWS else ""
-        step = self.state.global_step
-        saved = [path.name for path in self._checkpoints()]
-        kept = f"the last checkpoint is {saved[-1]}" if saved else "no checkpoint had been saved"
-        return TrainingError(
-            f"The {what} became {float(value)} in step {step + 1} of {self.state.max_steps}, on rows {shown}{more} "
-            f"of the training file. Training ended before this step changed the weights; {kept}.",
-            NON_FINITE,
+    def _not_finite(self, what: str, value: Any) -> NonFiniteError:
+        saved = checkpoints.whole(self.checkpoints_dir)
+        kept = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint had been saved"
+        rate = self.args.learning_rate / 10
+        onward = f"resume with hyperparameters.on_non_finite lower_rate, which goes on from {saved[-1].name}, or "
+        return NonFiniteError(
+            f"The {what} became {float(value)} in step {self.state.global_step + 1} of {self.state.max_steps}, on rows "
+            f"{_named(self.rows_of_step)} of the training file. Training ended before this step changed the weights; "
+            f"{kept}.",
+            f"Look at the named rows. Then {onward if saved else ''}start anew with learning_rate {rate:.0e}.",
         )
 
-    def _checkpoints(self) -> list[Path]:
-        found = Path(self._get_output_dir(None)).glob("checkpoint-*")
-        return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where checkpoints are written."""
+        return Path(self._get_output_dir(None))
 
     def stop_if_asked(self) -> None:
         """End here when the run was asked to, with the last whole step saved.
@@ -132,14 +218,73 @@ class FineTuner(SFTTrainer):
         Raises:
             Cancelled: It was.
         """
-        if not self.run.stop_requested:
+        if not distributed.any_of(self.run.stop_requested, self.args.device):
             return
         step = self.state.global_step
-        if self.is_in_train and step > self._initial_global_step:
-            saved = {path.name for path in self._checkpoints() if (path / "trainer_state.json").is_file()}
-            if f"checkpoint-{step}" not in saved:
-                self._save_checkpoint(self.model, None)
+        unsaved = checkpoints.seal_of(self.checkpoints_dir / f"checkpoint-{step}") is None
+        if self.is_in_train and step > self._initial_global_step and unsaved:
+            self._save_checkpoint(self.model, None)
+        self.run.request_stop()  # the signal may have reached another process only
         self.run.raise_if_stopped()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint, seal it, and only then delete older ones.
+
+        Raises:
+            NonFiniteError: A weight is not a number; nothing is written.
+            TrainingError: It cannot be written; what there was of it is deleted.
+        """
+        if not all(bool(torch.isfinite(weight).all()) for weight in trained_parameters(self.model)):
+            raise self._not_finite("weights", math.nan)
+        folder = self.checkpoints_dir / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                self._seal(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise unwritable(f"Checkpoint {folder.name}", folder.parent, error) from error
+        if self.args.should_save:
+            rotate_checkpoints(str(folder.parent), self.save_total_limit, self.state.best_model_checkpoint)
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """Model and optimizer, made ready; with a checkpoint to go back to before there is a first step."""
+        prepared = super()._prepare_for_training(*args, **kwargs)
+        if self.saves_beginning and self.state.global_step == 0:
+            self._save_checkpoint(self.model, None)
+        return prepared
+
+    def _seal(self, folder: Path) -> None:
+        checkpoints.seal(
+            folder,
+            unlogged_loss=float(getattr(self, "_tr_loss", 0.0)),
+            logged_step=getattr(self, "_globalstep_last_logged", 0),
+            rows_at_once=self.portion.size,
+        )
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """The random numbers' state, and with it the rest that lets a resumed training be the same."""
+        super()._load_rng_state(checkpoint)
+        noted = checkpoints.seal_of(Path(checkpoint)) if checkpoint else None
+        if noted is None:
+            return
+        self._tr_loss = torch.tensor(noted.unlogged_loss, device=self.args.device)
+        self._globalstep_last_logged = noted.logged_step
+        if noted.rows_at_once in range(1, self.portion.size):
+            self.portion.size = noted.rows_at_once
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """The optimizer's state, and the learning rate as it is now: lowered, or on the curve of another length."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        scheduler: Any = self.lr_scheduler
+        if checkpoint is None or scheduler is None:
+            return
+        scheduler.base_lrs = [self.args.learning_rate] * len(scheduler.base_lrs)
+        rates = [self.args.learning_rate * curve(scheduler.last_epoch) for curve in scheduler.lr_lambdas]
+        for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+            group["lr"], group["initial_lr"] = rate, self.args.learning_rate
+        scheduler._last_lr = rates
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -151,7 +296,7 @@ class FineTuner(SFTTrainer):
         return loss * distributed.world_size()
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
-        units = sum(self.objective.units(batch) for batch in batch_samples)
+        units = sum(self.objective.units(batch) for batch in batch_samples if batch["rows"])
         return torch.tensor(distributed.total([units], device)[0], device=device)
 
     def evaluate(
@@ -164,15 +309,36 @@ class FineTuner(SFTTrainer):
         total, units = 0.0, 0
         for batch in self.get_eval_dataloader(eval_dataset):
             self.stop_if_asked()
-            batch.pop("rows")
-            with torch.no_grad(), self.compute_loss_context_manager(), self.autocast_smart_context_manager():
-                total += self.objective.summed(self.model, self._prepare_inputs(batch)).item()
-            units += self.objective.units(batch)
+            summed = self._evaluated(batch)
+            while summed is None:
+                self._shrink(self.evaluated, "the evaluation", batch["rows"])
+                summed = self._evaluated(batch)
+            total += summed
+            units += self.objective.units(batch) if batch["rows"] else 0
         self.model.train(was_training)
         self.evaluation_s += time.monotonic() - began
         total, units = distributed.total([total, units], self.args.device)
         metrics = {f"{metric_key_prefix}_loss": total / max(1, units)}
-        metrics |= {f"{metric_key_prefix}_{name}": value for name, value in self.objective.noticed().items()}
+        noticed = self.objective.noticed(training=False)
+        metrics |= {f"{metric_key_prefix}_{name}": value for name, value in noticed.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _evaluated(self, batch: dict[str, Any]) -> float | None:
+        """The objective's sum over a batch; None when memory did not suffice."""
+        total = 0.0
+        try:
+            for inputs in self._portions(batch, self.evaluated):
+                with torch.no_grad(), self.compute_loss_context_manager(), self.autocast_smart_context_manager():
+                    total += self.objective.summed(self.model, self._prepare_inputs(inputs)).item()
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            return None
+        return total
+
+
+def _named(rows: Sequence[int]) -> str:
+    more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
+    return ", ".join(map(str, sorted(rows)[:SHOWN_ROWS])) + more

@@ -4,6 +4,7 @@ import pytest
 from faion_finetuner.core.evaluate.request import EvaluateRequest
 from faion_finetuner.core.merge.request import MergeRequest
 from faion_finetuner.core.train.diagnosis import diagnose
+from faion_finetuner.core.train.hyperparameters import Hyperparameters
 from faion_finetuner.core.train.report import report
 from faion_finetuner.core.train.request import TrainRequest
 from faion_finetuner.core.train.result import Metric
@@ -46,7 +47,7 @@ FALLING = [3.0, 2.5, 2.0, 1.6, 1.3, 1.1, 1.0, 0.9]
     ],
 )
 def test_symptoms_are_named_when_the_numbers_show_them(metrics: list[Metric], symptoms: list[str]):
-    found = diagnose(metrics)
+    found = diagnose(metrics, Hyperparameters(learning_rate=1e-3))
     assert [one.symptom for one in found] == symptoms
     assert all(one.evidence and one.next_step for one in found)
 

@@ -25,7 +25,7 @@ pytestmark = THIRD_PARTIES
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "tokenizer.json"}
 ADAPTER |= {"tokenizer_config.json"}
 CHECKPOINT = ADAPTER | {"README.md", "optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json"}
-CHECKPOINT |= {"training_args.bin"}
+CHECKPOINT |= {"training_args.bin", "complete.json"}
 
 
 def validation_loss(model: torch.nn.Module, bench: Bench) -> float:

@@ -1,0 +1,107 @@
+"""What can go wrong while a training runs, recognised and said in words that help."""
+
+import contextlib
+import errno
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import TrainingError
+from ..untrusted import quote
+
+LESS_MEMORY = "Reduce max_seq_length, set gradient_checkpointing, or use technique qlora."
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class NonFiniteError(TrainingError):
+    """A loss, a gradient or a weight is not a number; the last checkpoint is sound."""
+
+
+@dataclass
+class Portion:
+    """How many sequences of a batch are computed at once: all of them, until memory does not suffice."""
+
+    whole: int
+    """Sequences in a batch."""
+
+    size: int
+    """Sequences computed at once; divides `whole`, so that every portion of a batch is as large."""
+
+    @property
+    def portions(self) -> int:
+        """How many a batch is computed in."""
+        return self.whole // self.size
+
+    def shrink(self) -> bool:
+        """Half as many from now on, or the next smaller number that divides the batch; False when it was one."""
+        smaller = [size for size in range(1, self.size // 2 + 1) if self.whole % size == 0]
+        self.size = max(smaller, default=1)
+        return bool(smaller)
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether a step failed because memory, of the accelerator or of the host, did not suffice."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    signs = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def free_memory() -> None:
+    """Give back what a failed step had taken; its exception must be out of scope, since it holds the tensors."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def one_row_too_many(what: str, rows: str) -> TrainingError:
+    """The end of all halving."""
+    return TrainingError(
+        f"Memory does not suffice for {what}, even with one sequence at once (on rows {rows}).", LESS_MEMORY
+    )
+
+
+def unwritable(what: str, folder: Path, error: BaseException) -> TrainingError:
+    """Why something could not be saved, and what stands nevertheless."""
+    number, text = getattr(error, "errno", None), str(error)
+    if number in NO_ROOM or "No space left" in text or "os error 28" in text:
+        reason, next_step = "the disk is full", "Free some space, or lower save_total_limit"
+    elif number in NOT_ALLOWED or "ermission denied" in text:
+        reason, next_step = "writing there is not allowed", "Give this user the right to write there"
+    else:
+        reason, next_step = quote(text), "See to the disk"
+    return TrainingError(
+        f"{what} could not be written to '{folder}': {reason}. What was saved before stands.",
+        f"{next_step}; then continue the run with `runs`, action resume.",
+    )
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Say what a failure of memory, disk or data loading means.
+
+    Args:
+        folder: Where the run writes.
+
+    Raises:
+        TrainingError: One of these happened inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (*NO_ROOM, *NOT_ALLOWED):
+            raise
+        raise unwritable("The training's files", folder, error) from error
+    except (RuntimeError, MemoryError) as error:
+        if ran_out_of_memory(error):
+            raise TrainingError("The machine ran out of memory.", f"Reduce batch_size. {LESS_MEMORY}") from error
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"A process that loads the rows died: {quote(str(error))}. What was saved before stands.",
+            "Mostly memory: close other programs; then continue the run with `runs`, action resume.",
+        ) from error
