@@ -52,18 +52,25 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class ByteEncoded:
-    """Tokens by tuetoken: `ids[n]` ends before the byte `ends[n]` of the text in UTF-8, where the next one starts."""
+    """Tokens by tuetoken, one of many texts that were tokenised in a row."""
 
     text: str
     ids: np.ndarray
-    ends: np.ndarray
+
+    ends: list[int]
+    """Where each token of all these texts ends, in bytes of UTF-8 from the start of the first text."""
+
+    place: int
+    """Of this text's first token among all."""
 
     def covering(self, start: int, end: int) -> tuple[int, int]:
         """See `Tokens`."""
         if not self.text.isascii():
             start, end = len(self.text[:start].encode()), len(self.text[:end].encode())
-        first = bisect_right(self.ends, start)
-        last = min(bisect_left(self.ends, end), len(self.ends) - 1) + 1 if end else 0
+        place, after = self.place, self.place + len(self.ids)
+        before = self.ends[place - 1] if place else 0
+        first = bisect_right(self.ends, before + start, place, after) - place
+        last = min(bisect_left(self.ends, before + end, place, after), after - 1) - place + 1 if end else 0
         return first, max(first, last)
 
 
@@ -170,7 +177,7 @@ class ChatTokenizer:
         """The tokens of many texts with their places; one batch at a time is in memory."""
         for batch in _batches(texts):
             if self._proven(batch):
-                yield from map(self._encode_fast, batch)
+                yield from self._encode_fast(batch)
             else:
                 yield from map(_encoded, self._tokenizer.encode_batch(batch, add_special_tokens=False))
 
@@ -188,7 +195,7 @@ class ChatTokenizer:
         counts: list[int] = []
         for batch in _batches(texts):
             if self._proven(batch):
-                counts += [len(self._encode_fast(text).ids) for text in batch]
+                counts += [len(one.ids) for one in self._encode_fast(batch)]
             else:
                 counts += [len(one) for one in encode(batch, add_special_tokens=False)]
         return counts
@@ -201,17 +208,31 @@ class ChatTokenizer:
                 self.choose_engine(self._sample)
         return self._fast is not None
 
-    def _encode_fast(self, text: str) -> Tokens:
+    def _encode_fast(self, batch: list[str]) -> Iterator[Tokens]:
+        fast = self._fast
+        assert fast is not None
+        found = [self._fast_ids(text) for text in batch]
+        ends = fast.ends([ids for ids in found if ids is not None])
+        place = 0
+        for text, ids in zip(batch, found, strict=True):
+            if ids is None:
+                yield self.encode_with_offsets(text)
+            else:
+                yield ByteEncoded(text, ids, ends, place)
+                place += len(ids)
+
+    def _fast_ids(self, text: str) -> np.ndarray | None:
+        """A text's tokens by tuetoken; None when `tokenizers` has to tell them."""
         if self._fast is None or (ids := self._fast.encode(text)) is None:
-            return self.encode_with_offsets(text)
+            return None
         self._done += 1
         if self._done <= SAMPLE or self._done % CHECK_EVERY == 0:
             try:
                 self._fast.compare(text, self._tokenizer)
             except NotReproducible as reason:
                 self._fall_back(reason)
-                return self.encode_with_offsets(text)
-        return ByteEncoded(text, ids, self._fast.ends(ids))
+                return None
+        return ids
 
     def _fall_back(self, reason: NotReproducible) -> None:
         self._fast, self.engine, self.engine_reason = None, "tokenizers", str(reason)

@@ -7,6 +7,7 @@ that is not known to be reproduced is refused, and one that is taken must still 
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,9 @@ class FastTokens:
             return None
         return ids
 
-    def ends(self, ids: np.ndarray) -> np.ndarray:
-        """Where each token ends in its text, in bytes."""
-        return self.byte_lengths[ids].cumsum()
+    def ends(self, texts: Sequence[np.ndarray]) -> list[int]:
+        """Where each token ends, in bytes from the start of the first of these texts, one after the other."""
+        return self.byte_lengths[np.concatenate(texts)].cumsum().tolist() if texts else []
 
     def compare(self, text: str, tokenizer: Tokenizer) -> None:
         """Tokenise a text with both.
@@ -105,7 +106,7 @@ class FastTokens:
             return
         theirs = tokenizer.encode(text, add_special_tokens=False)
         data = np.frombuffer(text.encode(), dtype=np.uint8)
-        ends = self.ends(ids)
+        ends = np.array(self.ends([ids]), dtype=np.int64)
         if ids.tolist() != theirs.ids or (ends[-1] if len(ends) else 0) != len(data):
             raise NotReproducible("tuetoken and tokenizers split a text differently")
         character = np.cumsum((data & 0xC0) != 0x80)  # by byte, counted from 1

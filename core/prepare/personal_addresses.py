@@ -79,6 +79,26 @@ NOT_STREETS = re.compile(
 )
 
 
+def _either(words: str) -> str:
+    return "|".join(map(re.escape, words.split()))
+
+
+# In RE2's syntax, one of these for each way in which an address can begin below.
+SIGNS = "|".join(
+    (
+        rf"[0-9](?s:.)*\s{STREET_KINDS}(?:[^A-Za-z0-9_]|$)",
+        r"[0-9](?:\s?(?:bis|ter))?,?\s"
+        r"(?i:rue|avenue|av\.|boulevard|bd\.?|place|impasse|all[ée]e|chemin|quai|route|cours|square)\s",
+        rf"(?i:{_either(END_STREET)}),*\s+[0-9]",
+        rf"(?:^|\s)(?:{_either(BEGIN_STREET)})\s(?s:.)*[0-9]",
+        r"Box\s#?[0-9]|Apartado|Postfach|FPO",
+        r"(?:[Aa]pt|[Ss]uite|APT|SUITE)\.?\s#?[0-9]",
+        r"(?i:(?:zip|post(?:al)?|plz)[ \-]?(?:code)?s?\s?(?:is|was|:|=|#)?:?\s?\s?[a-z]{0,2}[0-9])",
+    )
+)
+"""Of which one is in every text that holds an address which is found here."""
+
+
 def find_addresses(text: str) -> Iterator[Span]:
     """Street addresses, post boxes, and the postcodes and flats that the text calls so."""
     for number in NUMBER.finditer(text):

@@ -172,12 +172,6 @@ def entropy_bits(value: str) -> float:
     return -sum(count / len(value) * math.log2(count / len(value)) for count in counts)
 
 
-def may_announce(text: str) -> bool:
-    """Whether a secret's name is there at all: False proves that `find_announced` finds nothing."""
-    lower = text.lower()
-    return "curl" in lower or any(word in lower for word in SECRET_WORDS)
-
-
 def find_announced(text: str) -> Iterator[Span]:
     """Secrets beside a name that announces them: in code, in settings, in headers, in a sentence about a password."""
     position = 0

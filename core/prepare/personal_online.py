@@ -21,7 +21,6 @@ SPELT_EMAIL = re.compile(
     r"[\w\-]{1,63}+(?:\s?(?:\.|[\[({]\s?(?:dot|\.)\s?[\])}])\s?[\w\-]{1,63}+){0,4}"
     r"\s?(?:\.|[\[({]\s?(?:dot|\.)\s?[\])}])\s?[a-z]{2,24}(?!\w)"
 )
-SPELT_AT = re.compile(r"(?i)[\[({]\s?at\s?[\])}]")
 NOT_PEOPLE = ("git@", "hg@", "svn@")
 NOT_DOMAINS = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".css", ".js", ".ts", ".html", ".py", ".json", ".md")
 

@@ -3,18 +3,18 @@
 Only what a pattern can recognise; people's names are for `personal_names`.
 """
 
-import re
+import functools
 from collections.abc import Callable, Iterator
 
+from .personal_addresses import SIGNS as ADDRESS_SIGNS
 from .personal_addresses import find_addresses
 from .personal_ids import find_documents, find_national_ids, find_ssns
-from .personal_keys import find_announced, find_private_keys, find_tokens, may_announce
+from .personal_keys import SECRET_WORDS, find_announced, find_private_keys, find_tokens
 from .personal_kinds import PLACEHOLDER as PLACEHOLDER
 from .personal_kinds import Kind as Kind
 from .personal_kinds import Span as Span
 from .personal_kinds import without_placeholders
 from .personal_online import (
-    SPELT_AT,
     find_emails,
     find_ipv4,
     find_ipv6,
@@ -25,6 +25,7 @@ from .personal_online import (
 )
 from .personal_payment import find_accounts, find_cards, find_ibans, find_wallets
 from .personal_phones import find_phones
+from .signals import Signals
 
 Finder = Callable[[str], Iterator[Span]]
 
@@ -34,7 +35,7 @@ def find(text: str) -> list[Span]:
 
     Placeholders of an earlier preparation are nobody's values, and neither are the words in them.
     """
-    finders = list(_finders_for(text))
+    finders = _finders(SIGNALS.in_text(text))
     if not finders:
         return []
     searched = without_placeholders(text)
@@ -50,62 +51,63 @@ def find(text: str) -> list[Span]:
     return sorted(taken, key=lambda span: span.start)
 
 
-def _finders_for(text: str) -> Iterator[Finder]:
-    """The finders that can find anything here, surest first; plain tests spare most texts all of them."""
-    has_at, has_digit = "@" in text, DIGIT.search(text) is not None
-    if has_at and "://" in text:
-        yield find_logins
-    if has_digit or "hf_" in text or "api_org_" in text:  # the two tokens that may be letters alone
-        yield from _secret_finders(text)
-    if has_at:
-        yield find_emails
-    if SPELT_AT.search(text):
-        yield find_spelt_emails
-    if "linkedin.com/in/" in text or "profile.php?id=" in text:
-        yield find_profiles
-    if (has_digit or ":" in text) and HEX_GROUPS.search(text):
-        yield from (find_ipv6, find_macs)
-    if has_digit:
-        yield from _number_finders(text)
+def may_hold(text: str) -> bool:
+    """Whether a text may hold any value; False is certain."""
+    return bool(_finders(SIGNALS.in_text(text)))
 
 
-DIGIT = re.compile("[0-9]")
-HEX_GROUPS = re.compile(  # of IPv6 and hardware addresses
-    r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f.]|::|-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-|\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
-)  # IPv6, hardware addresses
+@functools.cache
+def _finders(seen: frozenset[str]) -> tuple[Finder, ...]:
+    """Those that can find anything where these signals were seen, surest first."""
+    return tuple(finder for needed, finder in FINDERS if needed <= seen)
 
 
-def _secret_finders(text: str) -> Iterator[Finder]:
-    if max(map(len, text.split()), default=0) >= SHORTEST_TOKEN:
-        if "-----BEGIN" in text:
-            yield find_private_keys
-        yield find_tokens
-    if MIXED_WORD.search(text) and may_announce(text):
-        yield find_announced
-
-
-SHORTEST_TOKEN = 20  # signs of a word
-MIXED_WORD = re.compile(
-    r"[0-9](?:[A-Za-z_+/]|(?<=[A-Za-z_+/#$!][0-9])|[0-9]{14})"
-)  # what every secret beside a name has
-
-
-def _number_finders(text: str) -> Iterator[Finder]:
-    long = LONG_NUMBER.search(text) is not None
-    mixed = long or MIXED_NUMBER.search(text) is not None
-    if mixed:
-        yield from (find_ibans, find_wallets)
-    if long:
-        yield from (find_cards, find_ssns)
-    if mixed:
-        yield from (find_national_ids, find_documents, find_accounts)
-    if long:
-        yield from (find_ipv4, find_phones)
-    yield find_addresses
-
-
+# Python's \s and \w know more signs than RE2's: whatever is not ASCII may be either.
+SPACE = r"[\s\x{80}-\x{10ffff}]"
 # Seven digits with a few separators between, the least that most numbers have; an IPv4 address can be shorter.
-# Begins with a plain set, which the regular expression engine skips to quickly.
-LONG_NUMBER = re.compile(r"[0-9](?:(?:[ ().\-/]{0,3}[0-9]){6}|[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])")
-# Letters and digits in one word, as in documents' numbers and wallets.
-MIXED_NUMBER = re.compile(r"[0-9](?:[0-9]{4}|[A-Za-z0-9]{2,}[0-9]|[0-9]?[ \-][0-9]{2}[ \-][0-9]{2})")
+LONG_NUMBER = r"[0-9](?:(?:[ ().\-/]{0,3}[0-9]){6}|[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])"
+SIGNALS = Signals(
+    {
+        "login": "://[^@]*@",
+        "token_sign": "[0-9]|hf_|api_org_",  # the last two may be letters alone
+        "long_word": r"[^\s]{20}",  # no token is shorter
+        "armour": "-----BEGIN[ A-Z0-9_-]*PRIVATE KEY(?s:.)*-----END",
+        "mixed_word": "[0-9][A-Za-z_+/]|[A-Za-z_+/#$!][0-9]|[0-9]{15}",  # what every secret beside a name has
+        "secret_word": f"(?i){'|'.join(('curl', *SECRET_WORDS))}",
+        "at": "@",
+        "spelt_at": rf"(?i)[\[({{]{SPACE}?at{SPACE}?[\])}}]",
+        "profile": r"linkedin\.com/in/|profile\.php\?id=",
+        "hex_groups": r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f.]|::|-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-"
+        r"|\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
+        "long_number": LONG_NUMBER,
+        # ... or letters and digits in one word, as in documents' numbers and wallets.
+        "number": rf"{LONG_NUMBER}|[0-9](?:[0-9]{{4}}|[A-Za-z0-9]{{2,}}[0-9]|[0-9]?[ \-][0-9]{{2}}[ \-][0-9]{{2}})",
+        "address": ADDRESS_SIGNS.replace(r"\s", SPACE),
+    }
+)
+
+FINDERS: tuple[tuple[frozenset[str], Finder], ...] = tuple(
+    (frozenset(signals.split()), finder)
+    for signals, finder in (
+        ("login", find_logins),
+        ("armour", find_private_keys),
+        ("token_sign long_word", find_tokens),
+        ("mixed_word secret_word", find_announced),
+        ("at", find_emails),
+        ("spelt_at", find_spelt_emails),
+        ("profile", find_profiles),
+        ("hex_groups", find_ipv6),
+        ("hex_groups", find_macs),
+        ("number", find_ibans),
+        ("number", find_wallets),
+        ("long_number", find_cards),
+        ("long_number", find_ssns),
+        ("number", find_national_ids),
+        ("number", find_documents),
+        ("number", find_accounts),
+        ("long_number", find_ipv4),
+        ("long_number", find_phones),
+        ("address", find_addresses),
+    )
+)
+"""Each finder with the signals that must all be in a text for it to find anything; surest first."""

@@ -7,7 +7,7 @@ from .batch import Done
 from .ledger import Ledger
 from .personal import Redactor
 from .personal_names import name_finder, names_are_found_by
-from .personal_patterns import find
+from .personal_patterns import find, may_hold
 from .plan import Plan
 from .request import PrepareRequest
 from .row import Row
@@ -33,7 +33,7 @@ class PersonalData:
         if NAME_OF_RULE in row.off:
             return True
         texts = all_texts(row.example)
-        if self._find_names is None and not any(map(find, texts)):
+        if self._find_names is None and not (may_hold("\n".join(texts)) and any(map(find, texts))):
             return True  # so for most rows, before anything is built anew
         redactor = Redactor(texts, self._find_names)
         example, changed = map_texts(row.example, redactor.redact, everywhere=True)
