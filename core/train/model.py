@@ -1,12 +1,14 @@
 """The model that is trained: base, technique, adapter; and the result written out."""
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from .. import files
@@ -17,12 +19,18 @@ from ..models.machine import Machine
 from ..models.source import read_config
 from ..settings import Settings
 from .hyperparameters import ALL_LINEAR, Hyperparameters, Technique
+from .kernels.decoder import install
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 SHORT_SEQUENCE = 512  # up to here plain attention is 15% faster in training on a CPU than the fused kernel's backward
+
+
+# 16 iterations of a randomised decomposition, where a whole one of an 8B model takes hours; the paper's choice too
+PISSA = "pissa_niter_16"  # arXiv 2404.02948
+INITIAL = "adapter_at_the_beginning"
 
 
 def lora_config(numbers: Hyperparameters) -> LoraConfig:
@@ -33,24 +41,32 @@ def lora_config(numbers: Hyperparameters) -> LoraConfig:
         lora_alpha=numbers.alpha or 16,  # pyright: ignore[reportArgumentType] - peft takes fractions too
         lora_dropout=numbers.dropout or 0.0,
         target_modules=ALL_LINEAR if modules == ALL_LINEAR else list(modules or ()),
+        use_rslora=bool(numbers.use_rslora),
+        use_dora=bool(numbers.use_dora),
+        init_lora_weights=PISSA if numbers.init_lora_weights == "pissa" else True,  # pyright: ignore[reportArgumentType]
         task_type="CAUSAL_LM",
     )
 
 
 def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
-    """The base with a fresh adapter that does nothing yet.
+    """The base with a fresh adapter that changes nothing yet.
+
+    With PiSSA the adapter holds the principal part of the weights, and the base loses it; both together are the base.
 
     Raises:
         InputError: No layer has the names in target_modules.
     """
     try:
-        return get_peft_model(base, lora_config(numbers))  # pyright: ignore[reportReturnType] - not a mixed model
+        model: Any = get_peft_model(base, lora_config(numbers))
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
         raise InputError(
             f"target_modules {numbers.target_modules} name no layers of this model.",
             f"Use all-linear, or some of: {', '.join(name for name in linear if name != 'lm_head')}.",
         ) from error
+    if numbers.init_lora_weights == "pissa":
+        setattr(model, INITIAL, {name: weight.clone() for name, weight in get_peft_model_state_dict(model).items()})
+    return model
 
 
 def build(
@@ -73,6 +89,8 @@ def trainable(
     base: PreTrainedModel, technique: Technique, numbers: Hyperparameters, device: str
 ) -> PreTrainedModel | PeftModel:
     """A loaded base made ready for training on this kind of device; the base itself may hold no numbers yet."""
+    if device == "cpu":
+        install(base)
     if device == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
         base.set_attn_implementation("eager")
     base.config.use_cache = False
@@ -116,13 +134,31 @@ def save_result(model: Any, folder: Path, base: Base, tokenizer: ChatTokenizer) 
         if isinstance(model, PeftModel):
             # only now: as long as the name is a folder, peft looks there for the vocabulary, and not on the hub
             model.peft_config["default"].base_model_name_or_path = base.name
-            model.save_pretrained(str(fresh), save_embedding_layers=False)
+            _save_adapter(model, fresh)
             (fresh / "README.md").unlink(missing_ok=True)  # an empty form
         else:
             _save_full(model, fresh, base.folder)
         copy_tokenizer(base.folder, fresh, tokenizer)
         for file in fresh.iterdir():
             file.chmod(0o644)  # safetensors makes its files private
+
+
+def _save_adapter(model: PeftModel, folder: Path) -> None:
+    """Save it so that it fits the base as it was before training.
+
+    With PiSSA that is the difference to the adapter at the beginning: a plain LoRA of twice the rank.
+    """
+    initial: dict[str, torch.Tensor] | None = getattr(model, INITIAL, None)
+    if initial is None:
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        before = Path(scratch) / "initial"
+        before.mkdir()
+        save_file(initial, before / "adapter_model.safetensors")
+        model.save_pretrained(
+            str(folder), save_embedding_layers=False, path_initial_model_for_weight_conversion=str(before)
+        )
 
 
 def _save_full(model: PreTrainedModel, folder: Path, base: Path) -> None:
