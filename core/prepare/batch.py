@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .ledger import Entries
 from .row import Piece
 from .shingles import ShingleBatch
+from .signatures import Template
 from .tally import Tally
 from .worth import Worth
 
@@ -23,6 +24,9 @@ class Batch:
     """Number of the first piece in reading order over all files, from 1."""
 
     pieces: list[Piece]
+
+    near_template: Template | None = None
+    """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""
 
 
 @dataclass

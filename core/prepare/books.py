@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from .ledger import Ledger
 from .plan import Plan
+from .signatures import Template
 from .store import Store
 from .tally import Tally
 from .worth import Worth
@@ -19,6 +20,9 @@ class Books:
     tally: Tally = field(default_factory=Tally)
 
     rows_read: int = 0
+
+    near_template: Template | None = None
+    """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""
 
     worst: list[Worth] = field(default_factory=list)
     """The rows most worth a look."""

@@ -22,7 +22,7 @@ WORDS_IN_COMMON = 0.5
 LABEL_WORDS = 4
 SENTENCE_END = re.compile(r"[.?!\n]+\s*")
 MAX_LEADERS = 10  # of one bucket; keeps many rows alike in one band from costing their square
-PAIRS_AT_ONCE = 2_000
+PAIRS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Comparison:
     """The rows as JSON."""
     pairs: NDArray[np.int64]
     """Pairs (earlier, later) of places in `rows`."""
+    template: Template
+    """What all rows share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,18 @@ class Likeness:
     """Whether questions and answers are each alike, not only the two together."""
 
 
-def comparisons(pairs: NDArray[np.int64], line: Callable[[int], bytes]) -> Iterator[Comparison]:
+def comparisons(pairs: NDArray[np.int64], line: Callable[[int], bytes], template: Template) -> Iterator[Comparison]:
     """The pairs in portions, each with the rows that it needs."""
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         portion = pairs[start : start + PAIRS_AT_ONCE]
         rows = np.unique(portion)
-        yield Comparison(rows, [line(int(index)) for index in rows], np.searchsorted(rows, portion))
+        yield Comparison(rows, [line(int(index)) for index in rows], np.searchsorted(rows, portion), template)
 
 
-def alike(comparison: Comparison, template: Template, threshold: float) -> list[Likeness]:
+def alike(comparison: Comparison, threshold: float) -> list[Likeness]:
     """The pairs at or above the threshold."""
     sides = [compared(read_record(orjson.loads(line))) for line in comparison.lines]
-    own = without(shingle([side.text for side in sides]), template.triples)
+    own = without(shingle([side.text for side in sides]), comparison.template.triples)
     sets = [np.unique(own.of(i)) for i in range(len(sides))]
     found = []
     for first, second in comparison.pairs.tolist():

@@ -9,8 +9,8 @@ import contextlib
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from ..errors import DataError
@@ -83,14 +83,13 @@ class Preparation:
         self.run.stage("reading, cleaning and checking rows")
         worker = Worker(self.plan)
         batches = self._batches()
-        first = self._first(worker, batches)
+        # here, before there are processes: they shall all know what the first rows show about the others
+        first = [worker.work(batch) for batch in islice(batches, 1)]
         more = next(batches, None)  # the rest of a large data set is worth several processes
         crew = contextlib.nullcontext(Alone(worker)) if more is None else Pool(worker, processes())
         with crew as many:
-            for done in first:
-                worker.sign(done)
-                self._take(done)
-            for done in many.map(Worker.work, chain([more] if more else [], batches)):
+            rest = many.map(Worker.work, chain([more] if more else [], batches))
+            for done in self._signed(worker, chain(first, rest)):
                 self._take(done)
             self._refuse_nothing()
             self.books.store.finish(tuple(str(file.path) for file in self.plan.files))
@@ -102,22 +101,35 @@ class Preparation:
         for at, file in enumerate(self.plan.files):
             for portion in portions(pieces(file)):
                 self.run.raise_if_stopped()
-                yield Batch(at, number, portion)
+                yield Batch(at, number, portion, self.books.near_template)
                 number += len(portion)
                 self._progress.seen(portion)
 
-    def _first(self, worker: Worker, batches: Iterator[Batch]) -> list[Done]:
-        """The first rows: they show whether the request fits the data, and what all rows share."""
+    def _signed(self, worker: Worker, found: Iterable[Done]) -> Iterator[Done]:
+        """What is found, with signatures; it waits for the first rows, which show what all rows share."""
         first: list[Done] = []
-        for batch in batches:
-            first.append(worker.work(batch))
-            if sum(len(done.lines) for done in first) >= SAMPLE_ROWS:
-                break
+        for done in found:
+            if self.books.near_template is None:
+                first.append(done)
+                if sum(len(one.lines) for one in first) < SAMPLE_ROWS:
+                    continue
+            yield from self._sign(worker, first or [done])
+            first = []
+        yield from self._sign(worker, first)
+
+    def _sign(self, worker: Worker, found: list[Done]) -> list[Done]:
+        if self.books.near_template is None:
+            self._check_names(found)
+            self.books.near_template = Template.of([done.shingles for done in found if done.shingles])
+        for done in found:
+            worker.sign(done, self.books.near_template)
+        return found
+
+    def _check_names(self, first: list[Done]) -> None:
+        """Whether the request fits the data, as far as the first rows show."""
         template = self.plan.prompt_template
         names = Counter(chain.from_iterable(done.tally.names for done in first))
         check_names(self.plan.request, names, template.fields if template else frozenset())
-        self.plan.near_template = Template.of([done.shingles for done in first if done.shingles])
-        return first
 
     def _take(self, done: Done) -> None:
         books = self.books

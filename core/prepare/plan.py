@@ -7,7 +7,6 @@ from .benchmarks import Benchmarks
 from .read import DataFile
 from .request import PrepareRequest
 from .restore import ALL_RULES
-from .signatures import Template
 from .tokens import TokenCounter
 
 
@@ -30,9 +29,6 @@ class Plan:
 
     answers_are_labels: bool | None = None
     """Whether a word such as "none" may be a right answer throughout; known once the first rows have been seen."""
-
-    near_template: Template | None = None
-    """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""
 
     restored_rules: frozenset[str] = field(default_factory=frozenset)
     """Rules that are switched off."""

@@ -54,7 +54,9 @@ def settle(books: Books, run: ActiveRun, crew: Crew) -> Settlement:
     store.release("bands")
     pairs = candidates(bands, rows)
     del bands
-    for done, similar in enumerate(crew.map(Worker.compare, comparisons(pairs, store.line)), start=1):
+    assert books.near_template is not None
+    portions = comparisons(pairs, store.line, books.near_template)
+    for done, similar in enumerate(crew.map(Worker.compare, portions), start=1):
         run.raise_if_stopped()
         _drop_similar(books, found, similar)
         run.progress(done, -(-len(pairs) // PAIRS_AT_ONCE), "portions", f"comparing {len(pairs):,} pairs")

@@ -23,7 +23,7 @@ from .personal_step import PersonalData
 from .plan import Plan
 from .row import Row
 from .shingles import shingle
-from .signatures import bands, compared
+from .signatures import Template, bands, compared
 from .texts import texts_of
 from .understand import Understand
 
@@ -52,15 +52,14 @@ class Worker:
             self._note_identity(rows, batch, done)
             self._note_shape(rows, done)
             done.shingles = shingle([compared(row.example).text for row in rows])
-            if self.plan.near_template is not None:
-                self.sign(done)
+            if batch.near_template is not None:
+                self.sign(done, batch.near_template)
             done.lines = [_line(row) for row in rows]
         return done
 
     def compare(self, comparison: Comparison) -> list[Likeness]:
         """The pairs that are similar enough to be near duplicates."""
-        assert self.plan.near_template is not None
-        return alike(comparison, self.plan.near_template, self.plan.request.near_duplicate_threshold)
+        return alike(comparison, self.plan.request.near_duplicate_threshold)
 
     def _note_identity(self, rows: list[Row], batch: Batch, done: Done) -> None:
         columns, count = done.columns, len(rows)
@@ -86,12 +85,10 @@ class Worker:
         done.columns["language"] = np.array(codes, dtype=np.uint32)
         done.columns["turns"] = np.fromiter((_turns(row) for row in rows), np.uint16, len(rows))
 
-    def sign(self, done: Done) -> None:
+    def sign(self, done: Done, template: Template) -> None:
         """Turn the word triples into signatures, once it is known which of them are a template."""
-        assert self.plan.near_template is not None
         if done.shingles is not None:
-            threshold = self.plan.request.near_duplicate_threshold
-            done.columns["bands"] = bands(done.shingles, self.plan.near_template, threshold)
+            done.columns["bands"] = bands(done.shingles, template, self.plan.request.near_duplicate_threshold)
             done.shingles = None
 
 
