@@ -1,21 +1,22 @@
 """The training, from the request to the result."""
 
-import torch
+from dataclasses import replace
 
-from ..checks import Check
 from ..errors import TrainingError
 from ..runs.active import ActiveRun
-from . import checkpoints
+from . import checkpoints, distributed, recovery
 from .engine import make_trainer
 from .finish import changed_check, finish, probe_place
+from .guards import LESS_MEMORY, explained
+from .manifest import manifest_of
 from .model import probe
 from .plan import memory_check
 from .preflight import dry_run
 from .request import TrainRequest
 from .result import TrainResult
 from .settle import Job, settle_job
-
-OUT_OF_MEMORY = "Reduce batch_size (and raise gradient_accumulation), reduce max_seq_length, or use technique qlora."
+from .sharing import share
+from .together import train_together
 
 
 def run(request: TrainRequest, run: ActiveRun) -> TrainResult:
@@ -26,30 +27,41 @@ def run(request: TrainRequest, run: ActiveRun) -> TrainResult:
         TrainingError: Training cannot go on; the weights are untouched by what went wrong.
         Cancelled: The run was stopped; a checkpoint stands.
     """
-    try:
-        job = settle_job(request, run)
+    if request.num_processes > 1 and not request.dry_run:
+        return train_together(request, run)
+    return carry_out(request, run)
+
+
+def carry_out(request: TrainRequest, run: ActiveRun) -> TrainResult:
+    """The same in this process, alone or as one of several; only the first one writes."""
+    with explained(run.output_dir):
+        job = _agreed(settle_job(request, run))
         return dry_run(job) if request.dry_run else _train(job)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError("The accelerator ran out of memory.", OUT_OF_MEMORY) from error
+
+
+def _agreed(job: Job) -> Job:
+    """The job with each process's share, by the first one's numbers: another may have found less memory free."""
+    recipe = distributed.by_the_first(lambda: share(job.recipe, job.request.num_processes))
+    return replace(job, setup=replace(job.setup, recipe=recipe))
 
 
 def _train(job: Job) -> TrainResult:
     memory = memory_check(job.setup)
     if memory.status == "fail":
-        raise TrainingError(memory.details, memory.next_step or OUT_OF_MEMORY)
-    manifest = checkpoints.manifest_of(job.request, job.rows, job.recipe.numbers)
+        raise TrainingError(memory.details, memory.next_step or LESS_MEMORY)
     resuming = job.request.resume or job.run.resume
-    last = checkpoints.prepare_folder(job.checkpoints_dir, manifest, resuming)
+    start = distributed.by_the_first(
+        lambda: checkpoints.prepare_folder(job.checkpoints_dir, manifest_of(job), resuming)
+    )
     job.run.stage("loading the model")
-    trainer = make_trainer(job, job.checkpoints_dir, from_start=last is None)
+    trainer = make_trainer(job, job.checkpoints_dir, from_start=start.checkpoint is None)
     place = probe_place(job.rows)
     before = probe(trainer.model, place)
     job.run.raise_if_stopped()
     job.run.stage("training")
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    recovery.train(job, trainer, start.checkpoint)
     spent = trainer.spent()
     job.run.stage("saving")
-    checks = [*job.rows.checks, memory, changed_check(trainer.model, before, probe(trainer.model, place))]
-    if last is not None:
-        checks.append(Check(name="Resumed", status="pass", details=f"Training went on from {last.name}."))
-    return finish(job, trainer, tuple(checks), spent)
+    changed = changed_check(trainer.model, before, probe(trainer.model, place))
+    checks = (*job.rows.checks, memory, *start.checks, *recovery.checks(trainer), changed)
+    return finish(recovery.as_trained(job, trainer), trainer, checks, spent)
