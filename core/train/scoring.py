@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional
 
 from ..examples.mask import NOT_TRAINED
+from .kernels.decoder import has_plain_logits
+from .kernels.losses import token_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,17 @@ def score(model: Any, inputs: dict[str, Any]) -> Scored:
         inputs: input_ids and labels, both (batch, length); attention_mask, or position_ids of packed rows.
     """
     labels = inputs["labels"]
+    rest = {name: value for name, value in inputs.items() if name != "labels"}
     scored = functional.pad(labels[:, 1:] != NOT_TRAINED, (0, 1))
-    with head_sees_only(model.get_output_embeddings(), scored):
-        rest = {name: value for name, value in inputs.items() if name != "labels"}
+    targets, rows = labels.roll(-1, 1)[scored], scored.nonzero()[:, 0]
+    head = model.get_output_embeddings()
+    if has_plain_logits(head) and not head.weight.requires_grad:
+        with head_passes_only(head, scored):
+            states = model(**rest, use_cache=False).logits[0]
+        return Scored(token_losses(states, head.weight, targets), rows)
+    with head_sees_only(head, scored):
         logits = model(**rest, use_cache=False).logits[0]
-    targets = labels.roll(-1, 1)[scored]
-    return Scored(functional.cross_entropy(logits.float(), targets, reduction="none"), scored.nonzero()[:, 0])
+    return Scored(functional.cross_entropy(logits.float(), targets, reduction="none"), rows)
 
 
 @contextlib.contextmanager
@@ -46,3 +53,14 @@ def head_sees_only(head: torch.nn.Module, scored: torch.Tensor) -> Iterator[None
         yield
     finally:
         hook.remove()
+
+
+@contextlib.contextmanager
+def head_passes_only(head: torch.nn.Module, scored: torch.Tensor) -> Iterator[None]:
+    """Let the output layer hand on the states of the marked positions as they are: (1, marked, hidden)."""
+    project = head.forward
+    head.forward = lambda states: states[scored].unsqueeze(0)
+    try:
+        yield
+    finally:
+        head.forward = project

@@ -1,0 +1,1 @@
+"""Training on a processor with fewer passes over memory, and no arithmetic spent on padding; see `decoder.install`."""
