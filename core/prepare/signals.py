@@ -22,7 +22,7 @@ class Signals:
     def in_text(self, text: str) -> frozenset[str]:
         """The names of the patterns that match somewhere in the text; all of them where that cannot be told."""
         try:
-            found = self._set.Match(text)
+            found = self._set.Match(text) or ()
         except UnicodeEncodeError:  # half a character (a lone surrogate)
             return self.names
         if len(found) == 1:
