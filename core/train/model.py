@@ -56,8 +56,11 @@ def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
     Raises:
         InputError: No layer has the names in target_modules.
     """
+    config = lora_config(numbers)
+    if base.device.type == "meta":
+        config.init_lora_weights = True  # there are no numbers to decompose
     try:
-        model: Any = get_peft_model(base, lora_config(numbers))
+        model: Any = get_peft_model(base, config)
     except ValueError as error:
         linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
         raise InputError(
