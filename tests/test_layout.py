@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CODE = [path for folder in ("server", "tools", "core") for path in sorted((ROOT / folder).rglob("*.py"))]
 MODES = {"prepare", "train", "evaluate", "merge", "openai_jobs"}
-SHARED = {"runs", "reports", "examples", "models"}
+SHARED = {"runs", "reports", "examples", "models", "personal"}
 MAY_IMPORT = {
     "server": {"tools", "ground", *MODES, *SHARED},
     "tools": {"ground", *MODES, *SHARED},

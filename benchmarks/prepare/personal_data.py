@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from faion_finetuner.core.prepare.personal_patterns import Span, find
+from faion_finetuner.core.personal.patterns import Span, find
 
 ADDRESSES = frozenset({"ADDRESS", "STREET_ADDRESS", "ZIP_CODE"})
 STRUCTURED = ADDRESSES | {

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..checks import Check
 from ..examples.types import answer_of
+from ..personal.redact import redact_all
 from .batch import Done
-from .personal import redact_all
 from .plan import Plan
 from .request import PrepareRequest
 from .result import Balance, Share

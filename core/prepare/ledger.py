@@ -26,7 +26,7 @@ from typing import IO, Any, Literal
 import orjson
 
 from .. import lossless_json
-from .personal import redact_all
+from ..personal.redact import redact_all
 from .row import Place
 
 Action = Literal["dropped", "changed", "flagged"]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..examples.prompt_template import PromptTemplate
+from ..personal.names import installed_model
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from . import sources
 from .benchmarks import Benchmarks
 from .given import splits_of
 from .hub import BENCHMARKS, SCHEME, is_hub_entry
-from .personal_names import installed_model
 from .plan import Plan
 from .read import look
 from .request import PrepareRequest, entries_of

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from ..checks import Check
+from ..personal.names import name_finder, names_are_found_by
+from ..personal.patterns import find, may_hold
+from ..personal.redact import Redactor
 from .batch import Done
 from .ledger import Ledger
-from .personal import Redactor
-from .personal_names import name_finder, names_are_found_by
-from .personal_patterns import find, may_hold
 from .plan import Plan
 from .request import PrepareRequest
 from .row import Row

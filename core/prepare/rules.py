@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..examples.types import Example
+from ..personal.signals import Signals
 from . import rules_answers as answers
 from . import rules_content as content
 from . import rules_remains as remains
 from .languages import answered_in_another
 from .rules_view import View, view
-from .signals import Signals
 
 Action = Literal["repair", "drop", "flag"]
 

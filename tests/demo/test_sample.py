@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from faion_finetuner.core.personal.patterns import find
 from faion_finetuner.core.prepare import mode as prepare
-from faion_finetuner.core.prepare.personal_patterns import find
 from faion_finetuner.core.prepare.pipeline import run as run_prepare
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from faion_finetuner.core.prepare.personal import redact_all
+from faion_finetuner.core.personal.redact import redact_all
 
 from .preparing import pair, pairs, prepare, said, write, write_rows
 

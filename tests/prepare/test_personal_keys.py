@@ -2,7 +2,7 @@ import random
 import string
 
 import pytest
-from faion_finetuner.core.prepare.personal_patterns import find
+from faion_finetuner.core.personal.patterns import find
 
 RNG = random.Random(7)
 LETTERS = string.ascii_letters + string.digits

@@ -1,9 +1,9 @@
 import sys
 
 import pytest
-from faion_finetuner.core.prepare import personal_names
-from faion_finetuner.core.prepare.personal import Redactor
-from faion_finetuner.core.prepare.personal_names import name_finder, names_are_found_by
+from faion_finetuner.core.personal import names
+from faion_finetuner.core.personal.names import name_finder, names_are_found_by
+from faion_finetuner.core.personal.redact import Redactor
 
 # A stand-in for spaCy and a model: every two capitalised words in a row are a person, OSLO is a place.
 MODEL = """
@@ -28,11 +28,11 @@ def recogniser(tmp_path, monkeypatch):
     for name, code in (("spacy", ""), ("en_core_web_sm", MODEL.replace("\\\\", "\\"))):
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(personal_names, "MODELS", ("en_core_web_sm",))
+    monkeypatch.setattr(names, "MODELS", ("en_core_web_sm",))
     monkeypatch.syspath_prepend(tmp_path)
-    personal_names._load.cache_clear()
+    names._load.cache_clear()
     yield
-    personal_names._load.cache_clear()
+    names._load.cache_clear()
     for name in ("spacy", "en_core_web_sm"):
         sys.modules.pop(name, None)
 
@@ -49,7 +49,7 @@ def test_people_are_found_and_nothing_else_with_a_capital():
 
 @pytest.mark.usefixtures("recogniser")
 def test_names_of_a_long_text_stand_where_they_are_found(monkeypatch):
-    monkeypatch.setattr(personal_names, "LONGEST", 20)
+    monkeypatch.setattr(names, "LONGEST", 20)
     find_names = name_finder()
     assert find_names is not None
     text = "x" * 15 + " and " + "Ola Nordmann was here"
@@ -66,7 +66,7 @@ def test_names_are_redacted_beside_other_values_and_give_way_to_them():
 
 
 def test_without_a_recogniser_it_is_said_and_names_stay(monkeypatch):
-    monkeypatch.setattr(personal_names, "find_spec", lambda name: None)
+    monkeypatch.setattr(names, "find_spec", lambda name: None)
     assert name_finder() is None
     assert "not looked for" in names_are_found_by()
     assert "pip install" in names_are_found_by()

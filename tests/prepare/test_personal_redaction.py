@@ -1,9 +1,9 @@
 import itertools
 import re
 
-from faion_finetuner.core.prepare.personal import Redactor, redact_all
-from faion_finetuner.core.prepare.personal_kinds import PLACEHOLDER, Kind
-from faion_finetuner.core.prepare.personal_patterns import find
+from faion_finetuner.core.personal.kinds import PLACEHOLDER, Kind
+from faion_finetuner.core.personal.patterns import find
+from faion_finetuner.core.personal.redact import Redactor, redact_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@ import itertools
 import time
 
 import pytest
-from faion_finetuner.core.prepare.personal_patterns import find
+from faion_finetuner.core.personal.patterns import find
 
 # Made up, from ranges reserved for examples, or the payment industry's published test numbers; none is anybody's.
 VALUES = {

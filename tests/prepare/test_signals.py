@@ -2,8 +2,9 @@
 
 import pytest
 from faion_finetuner.core.examples.types import ChatExample, Message
-from faion_finetuner.core.prepare import personal_patterns, rules
-from faion_finetuner.core.prepare.signals import Signals
+from faion_finetuner.core.personal import patterns
+from faion_finetuner.core.personal.signals import Signals
+from faion_finetuner.core.prepare import rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,10 +48,10 @@ class Everything:
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_a_text_without_a_finder_s_signals_holds_nothing_for_it(parts: list[tuple[str, str]]):
     text = "".join(value + gap for value, gap in parts)
-    found = personal_patterns.find(text)
+    found = patterns.find(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(personal_patterns, "SIGNALS", Everything(personal_patterns.SIGNALS))
-        assert personal_patterns.find(text) == found
+        patch.setattr(patterns, "SIGNALS", Everything(patterns.SIGNALS))
+        assert patterns.find(text) == found
 
 
 @given(st.lists(WORDS, min_size=1, max_size=3), st.lists(WORDS, min_size=1, max_size=3), GAPS)
@@ -65,7 +66,7 @@ def test_a_rule_without_a_signal_in_the_row_finds_nothing(asked: list[str], said
 
 def test_every_signal_is_of_a_rule_or_of_a_finder():
     assert rules.SIGNALS.names < rules.FLAGS.keys()
-    assert personal_patterns.SIGNALS.names == {name for needed, _ in personal_patterns.FINDERS for name in needed}
+    assert patterns.SIGNALS.names == {name for needed, _ in patterns.FINDERS for name in needed}
 
 
 def test_a_text_that_cannot_be_searched_may_hold_everything():

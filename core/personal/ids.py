@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from .personal_kinds import REACH, Span, before, digits, in_sum, places
+from .kinds import REACH, Span, before, digits, in_sum, places
 
 Vouched = Literal["alone", "named"]
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from .personal_kinds import Span, before
+from .kinds import Span, before
 
 URL_LOGIN = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.\-]{1,15}://([^\s/:@\"'<>]{0,100}:[^\s/@\"'<>]{1,200})@(?=[\w\[])")
 NOT_A_LOGIN = re.compile(

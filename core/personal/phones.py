@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .personal_kinds import Span, before, digits, in_sum, places
+from .kinds import Span, before, digits, in_sum, places
 
 EXTENSION = r"(?: ?(?:x|ext\.?|extension|#) ?\d{1,5})?"
 NOT_AFTER_WORD = r"(?<![\w\-/+(])(?<!\w[.,])"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .personal_kinds import Span, before, places
+from .kinds import Span, before, places
 
 STREET_KINDS = (
     r"(?:St(?:reet|\.)?|Ave(?:nue|\.)?|R(?:oa)?d\.?|La?n(?:e|\.)?|Dr(?:ive|\.)?|Blvd\.?|Boulevard|Way|C(?:our)?t\.?"

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from .personal_kinds import Span, without_placeholders
+from .kinds import Span, without_placeholders
 
 NameFinder = Callable[[str], list[Span]]
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from .personal_kinds import Span, places
+from .kinds import Span, places
 
 # How the tokens of providers begin, and how many signs follow at least. W: letters, digits, _ and -. A: letters and
 # digits. H: hexadecimal digits. U: capitals and digits. B: base64. Source: the providers' own documentation.

@@ -1,20 +1,20 @@
 """What personal data and secrets look like: shapes propose, checksums and surroundings decide.
 
-Only what a pattern can recognise; people's names are for `personal_names`.
+Only what a pattern can recognise; people's names are for `names`.
 """
 
 import functools
 from collections.abc import Callable, Iterator
 
-from .personal_addresses import SIGNS as ADDRESS_SIGNS
-from .personal_addresses import find_addresses
-from .personal_ids import find_documents, find_national_ids, find_ssns
-from .personal_keys import SECRET_WORDS, find_announced, find_private_keys, find_tokens
-from .personal_kinds import PLACEHOLDER as PLACEHOLDER
-from .personal_kinds import Kind as Kind
-from .personal_kinds import Span as Span
-from .personal_kinds import without_placeholders
-from .personal_online import (
+from .addresses import SIGNS as ADDRESS_SIGNS
+from .addresses import find_addresses
+from .ids import find_documents, find_national_ids, find_ssns
+from .keys import SECRET_WORDS, find_announced, find_private_keys, find_tokens
+from .kinds import PLACEHOLDER as PLACEHOLDER
+from .kinds import Kind as Kind
+from .kinds import Span as Span
+from .kinds import without_placeholders
+from .online import (
     find_emails,
     find_ipv4,
     find_ipv6,
@@ -23,8 +23,8 @@ from .personal_online import (
     find_profiles,
     find_spelt_emails,
 )
-from .personal_payment import find_accounts, find_cards, find_ibans, find_wallets
-from .personal_phones import find_phones
+from .payment import find_accounts, find_cards, find_ibans, find_wallets
+from .phones import find_phones
 from .signals import Signals
 
 Finder = Callable[[str], Iterator[Span]]

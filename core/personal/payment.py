@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .personal_kinds import Span, before, digits, in_sum, places
+from .kinds import Span, before, digits, in_sum, places
 
 # ISO 13616 registry: how long an account number of each country is.
 IBAN_LENGTHS = {

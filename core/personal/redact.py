@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .personal_kinds import PLACEHOLDER, Kind, Span, digits
-from .personal_names import NameFinder
-from .personal_patterns import find
+from .kinds import PLACEHOLDER, Kind, Span, digits
+from .names import NameFinder
+from .patterns import find
 
 
 class Redactor:
