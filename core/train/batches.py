@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 
 from ..examples.mask import NOT_TRAINED
+from .hyperparameters import PREFERENCE, Method
 from .rows import Row
 
 MEGABATCH = 32  # batches sorted by length together; more would make an epoch's batches alike every time
@@ -97,6 +98,11 @@ def _parts(sequence: dict[str, Any]) -> list[dict[str, Any]]:
         {name: sequence[name][start:end] for name in names} | {"rows": ()}
         for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def collator_of(method: Method, pad_id: int, packed: bool) -> Collator | PairCollator:
+    """What makes the batches of a method."""
+    return PairCollator(pad_id) if method in PREFERENCE else Collator(pad_id, packed)
 
 
 def _padded(sequences: Sequence[dict[str, Any]], name: str, length: int, fill: int) -> torch.Tensor:

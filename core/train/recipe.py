@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..models.machine import Machine
 from .hyperparameters import Hyperparameters, with_defaults
 from .request import TrainRequest
-from .result import Configuration, Difference
+from .result import Choice, Configuration, Difference
 from .rows import Rows
 
 EVALUATIONS = 4  # at least, in a whole run
@@ -32,6 +32,12 @@ class Recipe:
     logging_steps: int
     differences: tuple[Difference, ...]
 
+    processes: int = 1
+    """That share each step; batch_size and gradient_accumulation are those of one of them."""
+
+    choices: tuple[Choice, ...] = ()
+    """What `auto` chose."""
+
     def get(self, name: str) -> float | int:
         """A number that has a default, by name."""
         value = getattr(self.numbers, name)
@@ -51,8 +57,11 @@ class Recipe:
         return Configuration(
             requested=request.hyperparameters,
             effective=self.numbers,
-            effective_batch=round(len(rows.train) / self.sequences * self.batch_size * self.gradient_accumulation),
+            effective_batch=round(
+                len(rows.train) / self.sequences * self.batch_size * self.gradient_accumulation * self.processes
+            ),
             differences=self.differences,
+            choices=self.choices,
         )
 
 

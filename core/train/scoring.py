@@ -39,6 +39,7 @@ def score(model: Any, inputs: dict[str, Any]) -> Scored:
     if has_plain_logits(head) and not head.weight.requires_grad:
         with head_passes_only(head, scored):
             states = model(**rest, use_cache=False).logits[0]
+        states = states.to(head.weight.dtype)  # the trainer hands every model's output on in float32
         return Scored(token_losses(states, head.weight, targets), rows)
     with head_sees_only(head, scored):
         logits = model(**rest, use_cache=False).logits[0]

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..checks import Check
 from ..examples.chat import ChatTokenizer
 from ..examples.files import Prepared, load_prepared
 from ..models.machine import Machine, look
@@ -13,13 +14,18 @@ from ..models.source import local_path, read_config, resolve_model
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..settings import Settings
-from . import checkpoints
-from .batches import sequences
-from .plan import MARGIN, Setup, available_bytes, measure_shape, memory_bytes
+from . import auto, checkpoints
+from .base_check import base_check
+from .batches import Collator, PairCollator, collator_of, sequences
+from .estimate import Estimator, available_bytes, process_bytes
+from .plan import Setup
+from .preview import preview
 from .recipe import Recipe, settle
+from .rehearsal import longest
 from .request import TrainRequest
-from .result import TrainResult
+from .result import Choice, TrainResult
 from .rows import Rows, tokenise
+from .token_checks import token_checks
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class Job:
     rows: Rows
     train_set: Any
     setup: Setup
+    estimator: Estimator
+    checks: tuple[Check, ...]
+    """Of rows, tokens and base model."""
 
     @property
     def recipe(self) -> Recipe:
@@ -53,6 +62,11 @@ class Job:
     def packed_length(self) -> int | None:
         return self.rows.max_seq_length if self.recipe.numbers.packing else None
 
+    @property
+    def collator(self) -> Collator | PairCollator:
+        """What makes batches of the sequences."""
+        return collator_of(self.request.method, padding_id(self.tokenizer), bool(self.recipe.numbers.packing))
+
     def result(self, **found: Any) -> TrainResult:
         """The result with what is known from the beginning."""
         return TrainResult(
@@ -63,6 +77,7 @@ class Job:
             started_at=self.started_at,
             configuration=self.recipe.configuration(self.request, self.rows),
             validation_path=str(self.prepared.valid_path) if self.prepared.valid_path else None,
+            mask_preview=preview(self.rows.train, self.tokenizer),
             **found,
         )
 
@@ -74,21 +89,20 @@ def settle_job(request: TrainRequest, run: ActiveRun) -> Job:
         DataError, ModelError, InputError: Something given cannot be used.
         Cancelled: The run was stopped.
     """
-    settings = Settings.from_environment()
-    started_at = now()
+    settings, started_at = Settings.from_environment(), now()
     run.stage("finding the model")
     base = local_path(resolve_model(request.model_name, settings), settings)
     run.raise_if_stopped()
     run.stage("tokenising the rows")
     tokenizer = ChatTokenizer.load(base)
     prepared = load_prepared(request.data_path)
-    rows = tokenise(prepared, tokenizer, request.method, request.hyperparameters.max_seq_length, _model_limit(base))
-    train_set = sequences(rows.train, rows.max_seq_length if request.hyperparameters.packing else None)
-    machine = look()
-    recipe = settle(request, rows, len(train_set), machine)
-    shape = measure_shape(base, request.technique, recipe, settings)
-    setup = _with_checkpointing(Setup(request.technique, shape, recipe, rows, machine))
+    rows, choices = _rows(request, prepared, tokenizer, base)
     run.raise_if_stopped()
+    run.stage("estimating memory")
+    estimator = _estimator(request, rows, tokenizer, base, settings)
+    setup = _setup(request, rows, estimator, (*choices, *auto.by_data(request, rows, read_config(base))))
+    run.raise_if_stopped()
+    packed = rows.max_seq_length if setup.recipe.numbers.packing else None
     return Job(
         request=request,
         run=run,
@@ -98,9 +112,32 @@ def settle_job(request: TrainRequest, run: ActiveRun) -> Job:
         tokenizer=tokenizer,
         prepared=prepared,
         rows=rows,
-        train_set=train_set,
+        train_set=sequences(rows.train, packed),
         setup=setup,
+        estimator=estimator,
+        checks=(
+            *rows.checks,
+            *token_checks(rows, prepared, tokenizer, base, setup.shape.vocabulary),
+            base_check(request.model_name, base),
+        ),
     )
+
+
+def _rows(
+    request: TrainRequest, prepared: Prepared, tokenizer: ChatTokenizer, base: Path
+) -> tuple[Rows, tuple[Choice, ...]]:
+    """The rows, cut where it was asked for, or where `auto` finds it wise."""
+    limit = _model_limit(base)
+    rows = tokenise(prepared, tokenizer, request.method, request.hyperparameters.max_seq_length, limit)
+    choice = auto.by_length(request, [len(part.input_ids) for row in rows.train for part in row.parts])
+    if choice is None:
+        return rows, ()
+    return tokenise(prepared, tokenizer, request.method, int(str(choice.value)), limit), (choice,)
+
+
+def padding_id(tokenizer: ChatTokenizer) -> int:
+    """The token that fills up a batch; which one it is never matters, since it is neither read nor trained."""
+    return tokenizer.pad_id or tokenizer.eos_id or 0
 
 
 def _model_limit(base: Path) -> int:
@@ -110,11 +147,35 @@ def _model_limit(base: Path) -> int:
     return limit if isinstance(limit, int) else sys.maxsize
 
 
-def _with_checkpointing(setup: Setup) -> Setup:
-    """The same with gradient checkpointing decided: on only when memory would not suffice without."""
-    numbers = setup.recipe.numbers
-    if numbers.gradient_checkpointing is not None:
-        return setup
-    tight = memory_bytes(setup) > MARGIN * available_bytes(setup.machine)
-    numbers = numbers.model_copy(update={"gradient_checkpointing": tight})
-    return replace(setup, recipe=replace(setup.recipe, numbers=numbers))
+def _estimator(
+    request: TrainRequest, rows: Rows, tokenizer: ChatTokenizer, base: Path, settings: Settings
+) -> Estimator:
+    def longest_batch(size: int, packed: bool) -> dict[str, Any]:
+        chosen = sequences(rows.train, rows.max_seq_length if packed else None)
+        return collator_of(request.method, padding_id(tokenizer), packed)(longest(chosen, size))
+
+    machine = look()
+    return Estimator(
+        folder=base,
+        settings=settings,
+        machine=machine,
+        method=request.method,
+        longest=longest_batch,
+        process_bytes=process_bytes(machine),
+        available=available_bytes(machine),
+    )
+
+
+def _setup(request: TrainRequest, rows: Rows, estimator: Estimator, choices: tuple[Choice, ...]) -> Setup:
+    """All numbers, and the memory that they need."""
+
+    def settled() -> Recipe:
+        asked = auto.filled(request.hyperparameters, choices)
+        chosen = request.model_copy(update={"hyperparameters": asked})
+        number = len(sequences(rows.train, rows.max_seq_length if asked.packing else None))
+        return settle(chosen, rows, number, estimator.machine)
+
+    choices += auto.by_memory(request, settled().numbers, estimator)
+    recipe = settled()
+    estimate = estimator.estimate(request.technique, recipe.numbers)
+    return Setup(estimate, replace(recipe, numbers=estimate.numbers, choices=choices), rows, estimator.machine)

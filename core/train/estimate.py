@@ -1,0 +1,197 @@
+"""What a technique needs on this machine: sizes of the model, its memory, and whether to compute activations twice."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+
+from ..models.machine import Machine
+from ..settings import Settings
+from .hyperparameters import Hyperparameters, Method, Technique
+from .memory import ADAM_BYTES, GRADIENT_BYTES, NF4_BYTES, UNRUNNABLE, Footprint, Load, footprint
+from .model import trainable, weights_dtype
+from .objectives import objective_of
+from .weightless import weightless_base
+
+CUDA_CONTEXT_BYTES = 0.6e9
+MARGIN = 0.85  # share of the memory that may be planned with
+BY_FORMULA = "by a formula, since this model's code does not run without numbers"
+BY_REHEARSAL = "measured in a rehearsal of the longest batch"
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a model that decide memory and time."""
+
+    parameters: int
+    linear_parameters: int
+    """In layers that NF4 shrinks: all linear ones but the output layer."""
+
+    trainable: int
+    adapter: bool
+    hidden: int
+    intermediate: int
+    layers: int
+    vocabulary: int
+    family: str
+    """The configuration's model_type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one technique needs."""
+
+    technique: Technique
+    numbers: Hyperparameters
+    """With gradient_checkpointing decided."""
+
+    shape: Shape
+    footprint: Footprint
+    available: float
+    """Bytes that a training may use here."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the peak leaves a margin."""
+        return self.footprint.total <= MARGIN * self.available
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Estimates memory for one model and its rows."""
+
+    folder: Path
+    """Of the base model."""
+
+    settings: Settings
+    machine: Machine
+    method: Method
+    longest: Callable[[int, bool], dict[str, Any]]
+    """The batch of so many longest sequences, packed or not, as the collator makes it."""
+
+    process_bytes: float
+    """What this process takes before a model is loaded."""
+
+    available: float
+    """Bytes that a training may use here, those included."""
+
+    def estimate(self, technique: Technique, numbers: Hyperparameters) -> Estimate:
+        """The peak with these numbers; gradient checkpointing, when left open, is on only if it does not fit without.
+
+        Raises:
+            ModelError: The configuration describes no model that this transformers version knows.
+            InputError: No layer has the names in target_modules.
+        """
+        plain = numbers.model_copy(update={"init_lora_weights": None})  # the weights that it looks at are not here
+        base = weightless_base(self.folder, weights_dtype(technique, numbers), technique == "qlora", self.settings)
+        shape_of_base = base.config.get_text_config()
+        model = trainable(base, technique, plain, self.machine.device)
+        shape = _shape(model, shape_of_base, technique)
+        checkpointing = numbers.gradient_checkpointing
+        for choice in (False, True) if checkpointing is None else (checkpointing,):
+            decided = numbers.model_copy(update={"gradient_checkpointing": choice})
+            found = Estimate(
+                technique, decided, shape, self._footprint(model, shape, technique, decided), self.available
+            )
+            if found.fits:
+                return found
+        return found
+
+    def _footprint(self, model: nn.Module, shape: Shape, technique: Technique, numbers: Hyperparameters) -> Footprint:
+        inputs = self.longest(numbers.batch_size or 1, bool(numbers.packing))
+        objective = objective_of(self.method, numbers)
+        load = Load(technique, numbers, objective, inputs, self.machine.device, self.process_bytes)
+        try:
+            return footprint(model, load)
+        except UNRUNNABLE as error:
+            log.info("memory by formula: %s: %s", type(error).__name__, error)
+            return formula(shape, load)
+
+
+def _shape(model: Any, text: Any, technique: Technique) -> Shape:
+    head = model.get_output_embeddings()
+    base = [
+        m for name, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head and "lora_" not in name
+    ]
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    return Shape(
+        parameters=total if technique == "full" else total - trained,
+        linear_parameters=sum(layer.weight.numel() for layer in base),
+        trainable=trained,
+        adapter=technique != "full",
+        hidden=text.hidden_size,
+        intermediate=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        layers=text.num_hidden_layers,
+        vocabulary=text.vocab_size,
+        family=str(text.model_type),
+    )
+
+
+def formula(shape: Shape, load: Load) -> Footprint:
+    """The peak from sizes alone, for a model whose code cannot run without numbers.
+
+    Activations: 16 vectors of the hidden and 8 of the inner size a token and layer, counted in Llama's layer with an
+    adapter on each linear one.
+    """
+    width = 2 if load.numbers.dtype == "bfloat16" else 4
+    packed = shape.linear_parameters if load.technique == "qlora" else 0
+    tokens = load.inputs["input_ids"].numel()
+    trained = int((load.inputs["labels"] >= 0).sum())
+    layer = tokens * width * (16 * shape.hidden + 8 * shape.intermediate)
+    kept = shape.layers * (tokens * shape.hidden * width if load.numbers.gradient_checkpointing else layer)
+    logits = trained * shape.vocabulary * (2 * 4 + 2 * width)  # the logits, their float32 twin, both gradients
+    frozen = width * (shape.parameters - packed) + NF4_BYTES * packed
+    return Footprint(
+        process=load.process_bytes,
+        weights=frozen if shape.adapter else 4.0 * shape.parameters,
+        adapter=4.0 * shape.trainable if shape.adapter else 0.0,
+        gradients=GRADIENT_BYTES * shape.trainable,
+        optimizer=ADAM_BYTES * shape.trainable,
+        activations=kept + layer + logits,
+        basis=BY_FORMULA,
+    )
+
+
+def process_bytes(machine: Machine) -> float:
+    """What this process takes before a model is loaded: on a CPU libraries and rows, on a GPU its context."""
+    return CUDA_CONTEXT_BYTES if machine.device == "cuda" else float(psutil.Process().memory_info().rss)
+
+
+def available_bytes(machine: Machine) -> float:
+    """Memory that a training may use now, what this process has already included."""
+    if machine.device == "cuda":
+        return float(torch.cuda.mem_get_info(0)[0])
+    own = psutil.Process().memory_info().rss
+    return float(min(psutil.virtual_memory().available, _left_in_group(CONTROL_GROUP)) + own)
+
+
+def _left_in_group(folder: Path) -> float:
+    """What a container may still take; no limit where there is none."""
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return float("inf")
+    cache = _inactive_cache(folder)
+    return float("inf") if limit == "max" else max(0.0, float(limit) - float(used) + cache)
+
+
+def _inactive_cache(folder: Path) -> float:
+    """Files held in memory that the kernel drops when it needs the room."""
+    lines = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    return next((float(value) for name, value in lines if name == "inactive_file"), 0.0)
+
+
+def with_measured(estimate: Estimate, peak: float | None) -> Estimate:
+    """The same, corrected by the peak of a rehearsal."""
+    if peak is None:
+        return estimate
+    return replace(estimate, footprint=estimate.footprint.corrected(peak, BY_REHEARSAL))
