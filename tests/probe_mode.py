@@ -87,5 +87,5 @@ MODE = Mode(
     run="tests.probe_mode:run",
     report="tests.probe_mode:report",
     uses_accelerator=True,
-    environment=("PYTHONPATH",),
+    environment=lambda _: ("PYTHONPATH",),
 )

@@ -16,5 +16,5 @@ MODE = Mode(
     run="faion_finetuner.core.openai_jobs.job:run",
     report="faion_finetuner.core.openai_jobs.report:report",
     uses_accelerator=False,
-    environment=("OPENAI_API_KEY", "OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"),
+    environment=lambda _: ("OPENAI_API_KEY", "OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"),
 )

@@ -133,7 +133,7 @@ def _create(mode: Mode, given: dict[str, Any], request: RunRequest, key: str, se
         resolved=request.model_dump(mode="json"),
         output_dir=request.output_dir,
         slot=queue.slot_name() if mode.uses_accelerator else None,
-        environment=mode.environment,
+        environment=mode.environment(request),
         created_at=created,
         packages=_versions(),
         host={

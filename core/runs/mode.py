@@ -49,8 +49,8 @@ class Mode(Generic[RequestT, ResultT]):
     uses_accelerator: bool
     """Whether runs of this mode wait for each other."""
 
-    environment: tuple[str, ...] = ()
-    """Further environment variables its worker may see, such as the name of a key."""
+    environment: Callable[[RequestT], tuple[str, ...]] = lambda _: ()
+    """Names of further environment variables that a request's worker may see, such as that of a key."""
 
 
 def load(address: str) -> Any:

@@ -29,6 +29,16 @@ def diagnose(metrics: Sequence[Metric], numbers: Hyperparameters) -> tuple[Diagn
     return tuple(one for one in found if one is not None)
 
 
+def unmoved(step: int) -> Diagnosis:
+    """The training changes nothing."""
+    return Diagnosis(
+        symptom="The weights do not change",
+        cause="learning rate of next to nothing, no gradient, or trained layers that the model does not use",
+        next_step="Raise the learning rate, check target_modules.",
+        evidence=f"After {step} steps the trained weights are exactly what they were before.",
+    )
+
+
 def _validation(metrics: Sequence[Metric]) -> list[tuple[int, float]]:
     return [(metric.step, metric.val_loss) for metric in metrics if metric.val_loss is not None]
 

@@ -1,38 +1,38 @@
 """The trainer, made from what was settled."""
 
-import os
 from pathlib import Path
 from typing import Any
 
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel
 from transformers.trainer_utils import set_seed
 from trl.trainer.sft_config import SFTConfig
 
 from ..models.load import load_tokenizer
-from .batches import Collator, PairCollator, sequences
-from .callbacks import Reporter
-from .hyperparameters import PREFERENCE
-from .model import build
+from . import distributed
+from .batches import sequences
+from .callbacks import Reporter, Watch
+from .logs import PROJECT
+from .model import build, with_adapter
 from .objectives import objective_of
 from .settle import Job
 from .trainer import FineTuner
 
 
-def make_trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
+def make_trainer(job: Job, folder: Path, from_start: bool = True, base: PreTrainedModel | None = None) -> FineTuner:
     """The model with its trainable weights, inside a trainer that writes checkpoints to `folder`.
 
     Args:
         job: What was settled.
         folder: For checkpoints.
         from_start: Whether this training begins at step 0; a resumed one does not measure the base again.
+        base: A base that is loaded and made ready already; None: it is loaded.
     """
     request, numbers = job.request, job.recipe.numbers
     set_seed(request.seed)  # the adapter begins with random numbers
-    model = build(job.base, request.technique, numbers, job.settings)
-    if request.log_to:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run.output_dir / request.log_to)  # there is no argument for it
+    model = with_adapter(base, numbers) if base else build(job.base, request.technique, numbers, job.settings)
     validates = bool(job.rows.valid)
-    callbacks: list[Any] = [Reporter(job.run, validates)]
+    watch = Watch(numbers)
+    callbacks: list[Any] = [watch, Reporter(job.run, validates, watch)]
     if numbers.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=numbers.early_stopping_patience))
     return FineTuner(
@@ -41,19 +41,12 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True) -> FineTuner:
         save_total_limit=numbers.save_total_limit,
         model=model,
         args=_arguments(job, folder, from_start),
-        data_collator=_collator(job),
-        train_dataset=job.train_set,
-        eval_dataset=sequences(job.rows.valid, job.packed_length) if validates else None,
+        data_collator=job.collator,
+        train_dataset=distributed.with_filler(job.train_set),
+        eval_dataset=distributed.with_filler(sequences(job.rows.valid, job.packed_length)) if validates else None,
         processing_class=load_tokenizer(job.base),
         callbacks=callbacks,
     )
-
-
-def _collator(job: Job) -> Collator | PairCollator:
-    pad_id = job.tokenizer.pad_id or job.tokenizer.eos_id or 0
-    if job.request.method in PREFERENCE:
-        return PairCollator(pad_id)
-    return Collator(pad_id, packed=bool(job.recipe.numbers.packing))
 
 
 def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:
@@ -93,4 +86,7 @@ def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:
         seed=job.request.seed,
         disable_tqdm=True,
         report_to=[job.request.log_to] if job.request.log_to else [],
+        run_name=f"{job.run.output_dir.name} {job.run.folder.run_id}",
+        project=PROJECT,
+        trackio_static_space_id=False,  # what it shows stays here
     )

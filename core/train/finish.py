@@ -1,21 +1,20 @@
 """The end of a training: the result saved, and what it used."""
 
-import resource
-import sys
 from typing import Any
 
 import torch
 
 from ..checks import Check
-from . import checkpoints
+from . import checkpoints, distributed
 from .callbacks import course
 from .diagnosis import diagnose
+from .meter import Spent, gpu_peak_gb, host_peak_gb
 from .model import Base, save_result
 from .recovery import incidents
 from .result import Resources, TrainResult
 from .rows import Rows
 from .settle import Job
-from .trainer import FineTuner, Spent
+from .trainer import FineTuner
 
 
 def finish(job: Job, trainer: FineTuner, checks: tuple[Check, ...], spent: Spent) -> TrainResult:
@@ -23,7 +22,8 @@ def finish(job: Job, trainer: FineTuner, checks: tuple[Check, ...], spent: Spent
     metrics = course(trainer.state.log_history)
     full = job.request.technique == "full"
     folder = job.run.output_dir / ("model" if full else "adapter")
-    save_result(trainer.model, folder, Base(job.request.model_name, job.base), job.tokenizer)
+    if distributed.rank() == 0:
+        save_result(trainer.model, folder, Base(job.request.model_name, job.base), job.tokenizer)
     best = trainer.state.best_global_step if job.rows.valid else None
     return job.result(
         metrics=metrics,
@@ -57,17 +57,15 @@ def changed_check(model: Any, before: torch.Tensor, after: torch.Tensor) -> Chec
 
 
 def _resources(job: Job, spent: Spent) -> Resources:
-    on_gpu = job.machine.device == "cuda"
     total = job.machine.gpu_memory_total_bytes
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
-    busy = spent.seconds - spent.evaluation_s
-    speed = spent.tokens / busy if spent.tokens and busy > 0 else None
+    speed = spent.tokens / spent.busy_s if spent.tokens and spent.busy_s > 0 else None
+    gpu_peak = gpu_peak_gb()
     share = job.rows.trained_tokens / job.rows.total_tokens
     return Resources(
         device=f"{job.machine.device_name}, {job.recipe.numbers.dtype}",
-        gpu_memory_used_gb=round(torch.cuda.max_memory_reserved() / 1e9, 2) if on_gpu else None,
+        gpu_memory_used_gb=round(gpu_peak, 2) if gpu_peak is not None else None,
         gpu_memory_total_gb=round(total / 1e9, 2) if total else None,
-        host_memory_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2),
+        host_memory_gb=round(host_peak_gb(), 2),
         training_time_s=round(spent.seconds, 1),
         tokens_per_second=round(speed, 1) if speed else None,
         trained_tokens_per_second=round(speed * share, 1) if speed else None,

@@ -1,17 +1,18 @@
 """The training, from the request to the result."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from ..errors import TrainingError
 from ..runs.active import ActiveRun
 from . import checkpoints, distributed, recovery
 from .engine import make_trainer
+from .experiments import KeptBase, try_all
 from .finish import changed_check, finish, probe_place
-from .guards import LESS_MEMORY, explained
+from .guards import explained
+from .logs import logging_to
 from .manifest import manifest_of
 from .model import probe
-from .plan import memory_check
-from .preflight import dry_run
+from .preflight import dry_run, preflight_checks, refuse_hopeless, rehearse_first
 from .request import TrainRequest
 from .result import TrainResult
 from .settle import Job, settle_job
@@ -34,9 +35,17 @@ def run(request: TrainRequest, run: ActiveRun) -> TrainResult:
 
 def carry_out(request: TrainRequest, run: ActiveRun) -> TrainResult:
     """The same in this process, alone or as one of several; only the first one writes."""
-    with explained(run.output_dir):
+    if not request.experiments:
+        return _carry_out_one(request, run, run.output_dir, KeptBase())
+    kept = KeptBase()
+    return try_all(request, run, lambda alone, within: _carry_out_one(alone, within, run.output_dir, kept))
+
+
+def _carry_out_one(request: TrainRequest, run: ActiveRun, log_dir: Path, kept: KeptBase) -> TrainResult:
+    experiment = "" if run.output_dir == log_dir else run.output_dir.name
+    with explained(run.output_dir), logging_to(request.log_to, log_dir, experiment):
         job = _agreed(settle_job(request, run))
-        return dry_run(job) if request.dry_run else _train(job)
+        return dry_run(job) if request.dry_run else _train(job, kept)
 
 
 def _agreed(job: Job) -> Job:
@@ -45,16 +54,15 @@ def _agreed(job: Job) -> Job:
     return replace(job, setup=replace(job.setup, recipe=recipe))
 
 
-def _train(job: Job) -> TrainResult:
-    memory = memory_check(job.setup)
-    if memory.status == "fail":
-        raise TrainingError(memory.details, memory.next_step or LESS_MEMORY)
+def _train(job: Job, kept: KeptBase) -> TrainResult:
+    refuse_hopeless(job)
     resuming = job.request.resume or job.run.resume
     start = distributed.by_the_first(
         lambda: checkpoints.prepare_folder(job.checkpoints_dir, manifest_of(job), resuming)
     )
     job.run.stage("loading the model")
-    trainer = make_trainer(job, job.checkpoints_dir, from_start=start.checkpoint is None)
+    trainer = make_trainer(job, job.checkpoints_dir, from_start=start.checkpoint is None, base=kept.take(job))
+    rehearser = rehearse_first(job, trainer) if start.checkpoint is None else None
     place = probe_place(job.rows)
     before = probe(trainer.model, place)
     job.run.raise_if_stopped()
@@ -63,5 +71,7 @@ def _train(job: Job) -> TrainResult:
     spent = trainer.spent()
     job.run.stage("saving")
     changed = changed_check(trainer.model, before, probe(trainer.model, place))
-    checks = (*job.rows.checks, memory, *start.checks, *recovery.checks(trainer), changed)
-    return finish(recovery.as_trained(job, trainer), trainer, checks, spent)
+    checks = (*job.checks, *preflight_checks(job, rehearser and rehearser.rehearsal), *start.checks, *recovery.checks(trainer), changed)
+    result = finish(recovery.as_trained(job, trainer), trainer, checks, spent)
+    kept.give_back(trainer.model, job)
+    return result

@@ -1,6 +1,7 @@
 """Train as a mode."""
 
 from ..runs.mode import Mode
+from . import logs
 from .request import TrainRequest, inputs, outputs, resolve
 from .result import TrainResult
 
@@ -15,4 +16,5 @@ MODE = Mode(
     run="faion_finetuner.core.train.job:run",
     report="faion_finetuner.core.train.report:report",
     uses_accelerator=True,
+    environment=lambda request: logs.environment(request.log_to),
 )

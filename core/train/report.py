@@ -2,7 +2,9 @@
 
 from ..reports.markdown import STATUS_WORDS, number, table
 from ..reports.report import Figure, Report
-from .curve import picture
+from .comparison import comparison_figures, comparison_section
+from .curve import CAPTIONS, CURVES, pictures
+from .plan_report import choices_section, plan_sections, preview_section
 from .result import Metric, Plan, TrainResult
 
 TITLE = "Training Progress Report"
@@ -37,17 +39,22 @@ def report(result: TrainResult) -> Report:
         f"{finding}\n",
         f"**Model:** {result.model_name}  \n**Technique:** {result.technique}  \n"
         f"**Started:** {result.started_at:%Y-%m-%d %H:%M} UTC\n",
+        comparison_section(result),
         _configuration(result),
+        choices_section(result.configuration),
     ]
     if result.plan:
-        parts.append(_plan(result.plan))
+        parts.append(plan_sections(result.plan, _duration(result.plan.time_s)))
     else:
         parts += [_metrics(result.metrics), _resources(result), _checkpoints(result)]
-    parts += [_diagnosis(result), _warnings(result)]
-    figures = (
-        () if result.plan else (Figure("loss.png", picture(result), "Training and validation loss over the steps"),)
-    )
+    parts += [_diagnosis(result), _warnings(result), preview_section(result.mask_preview)]
+    figures = () if result.plan else (*_curves(result), *comparison_figures(result))
     return Report(TITLE, _headline(result), "\n".join(part for part in parts if part), figures)
+
+
+def _curves(result: TrainResult) -> tuple[Figure, ...]:
+    drawn = zip(CURVES, pictures(result), CAPTIONS, strict=True)
+    return tuple(Figure(name, picture, caption) for name, picture, caption in drawn)
 
 
 def _headline(result: TrainResult) -> str:
@@ -56,15 +63,11 @@ def _headline(result: TrainResult) -> str:
     before, best = _first_validation(result.metrics), result.best
     if before is not None and best is not None and best.val_loss is not None:
         return f"{result.technique}: validation loss {before:.3f} -> {best.val_loss:.3f} ({best.name})"
-    return f"{result.technique}: training loss {number(_last_loss(result.metrics), 3)}, no validation data"
+    return f"{result.technique}: training loss {number(result.last_train_loss, 3)}, no validation data"
 
 
 def _first_validation(metrics: tuple[Metric, ...]) -> float | None:
     return next((metric.val_loss for metric in metrics if metric.val_loss is not None), None)
-
-
-def _last_loss(metrics: tuple[Metric, ...]) -> float | None:
-    return next((metric.train_loss for metric in reversed(metrics) if metric.train_loss is not None), None)
 
 
 def _finding(result: TrainResult) -> str:
@@ -76,7 +79,7 @@ def _finding(result: TrainResult) -> str:
         word = "fell" if best.val_loss < before else "did not fall"
         text = f"**Validation loss {word} from {before:.3f} to {best.val_loss:.3f}** (best: {best.name}). {text}"
     else:
-        text += f" The last training loss is {number(_last_loss(result.metrics), 3)}; there was no validation data."
+        text += f" The last training loss is {number(result.last_train_loss, 3)}; there was no validation data."
     planned = result.configuration.effective.max_steps
     if planned and steps < planned:
         text += f" It ended early, {planned} steps were planned: validation loss had stopped falling."
@@ -137,11 +140,13 @@ def _metrics(metrics: tuple[Metric, ...]) -> str:
             "" if m.val_loss is None else f"{m.val_loss:.3f}",
             "" if m.learning_rate is None else f"{m.learning_rate:.2e}",
             "" if m.grad_norm is None else f"{m.grad_norm:.2f}",
+            "" if m.tokens_per_second is None else f"{m.tokens_per_second:,.0f}",
+            "" if m.memory_gb is None else f"{m.memory_gb:.2f}",
         )
         for m in kept
     ]
     note = f"\nEvery {every}th line; all are in metrics.jsonl and in the result.\n" if every > 1 else ""
-    header = ("Epoch", "Step", "Train Loss", "Val Loss", "LR", "Gradient Norm")
+    header = ("Epoch", "Step", "Train Loss", "Val Loss", "LR", "Gradient Norm", "Tokens/s", "Peak GB")
     return "## Training Metrics\n\n" + table(header, rows) + note
 
 
@@ -172,19 +177,6 @@ def _checkpoints(result: TrainResult) -> str:
     where = result.adapter_path or result.model_path
     text = f"\nThe result has the weights of **{best.name}**: `{where}`\n" if best else f"\nThe result: `{where}`\n"
     return "## Checkpoints\n\n" + table(("Checkpoint", "Step", "Val Loss"), rows) + text
-
-
-def _plan(plan: Plan) -> str:
-    share = plan.trainable_parameters / plan.total_parameters
-    rows = (
-        ("Parameters", f"{plan.total_parameters:,}, of which {plan.trainable_parameters:,} trained ({share:.2%})"),
-        ("Rows", f"{plan.train_rows:,} for training, {plan.valid_rows:,} for validation"),
-        ("Steps", f"{plan.steps:,}"),
-        ("Time", f"{_duration(plan.time_s)} ({plan.time_basis})"),
-        ("Memory", f"{plan.memory_gb:.2f} GB by formula, {plan.memory_available_gb:.2f} GB available"),
-        ("Disk", f"{plan.disk_gb:.3f} GB, {plan.disk_available_gb:.1f} GB free"),
-    )
-    return "## Plan\n\n" + table(("What", "Estimate"), rows)
 
 
 def _diagnosis(result: TrainResult) -> str:

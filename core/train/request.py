@@ -1,6 +1,5 @@
 """What to train, and the light checks of it."""
 
-import importlib.util
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +11,11 @@ from ..models.source import resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
+from . import logs, variants
+from .curve import CURVES
 from .hyperparameters import ADAPTER_ONLY, PREFERENCE, Hyperparameters, Method, Technique
 
-METRICS_FILE = "Every step's numbers are in the run's metrics.jsonl, and the loss curve in loss.png."
+EXPERIMENTS = f"{variants.FOLDER}/*/checkpoints/checkpoint-*"
 
 
 class TrainRequest(RunRequest):
@@ -50,7 +51,7 @@ class TrainRequest(RunRequest):
     resume: bool = False
     """Go on from the last checkpoint in output_dir."""
 
-    log_to: Literal["tensorboard", "wandb", "trackio"] | None = None
+    log_to: logs.LogTarget | None = None
     """Also log there; wandb offline unless WANDB_MODE is set."""
 
 
@@ -66,9 +67,15 @@ def resolve(request: TrainRequest, settings: Settings) -> TrainRequest:
         "model_name": problems.attempt(lambda: _model(request.model_name, settings)),
         "output_dir": problems.attempt(lambda: _output_dir(request, settings)),
     }
-    problems += _unsupported(request)
+    problems += [*_unsupported(request), *logs.missing(request.log_to), *variants.problems(request)]
+    for variant in problems.attempt(lambda: variants.variants(request)) or ():
+        problems += [error for error in _unsupported(variant.request) if error.problem not in map(_problem, problems)]
     problems.raise_any()
     return request.model_copy(update=found)
+
+
+def _problem(error: FinetunerError) -> str:
+    return error.problem
 
 
 def _data(path: Path, settings: Settings) -> Path:
@@ -87,7 +94,7 @@ def _model(name: str, settings: Settings) -> str:
 
 def _output_dir(request: TrainRequest, settings: Settings) -> Path:
     folder = paths.confine(request.output_dir, settings)
-    if request.resume and not any((folder / "checkpoints").glob("checkpoint-*")):
+    if request.resume and not any(folder.glob("checkpoints/checkpoint-*")) and not any(folder.glob(EXPERIMENTS)):
         raise PathError(
             f"resume was asked for, but '{folder}' holds no checkpoint.", "Give the output_dir of the earlier run."
         )
@@ -99,11 +106,6 @@ def _unsupported(request: TrainRequest) -> list[FinetunerError]:
     numbers, prefers = request.hyperparameters, request.method in PREFERENCE
     pissa = numbers.init_lora_weights == "pissa"
     refused = [
-        (
-            request.log_to == "tensorboard" and importlib.util.find_spec("tensorboard") is None,
-            "log_to: tensorboard needs the package 'tensorboard', which is not installed.",
-            f"Run: pip install tensorboard. {METRICS_FILE}",
-        ),
         (
             request.technique == "full" and bool(_adapter_numbers(request)),
             f"technique full trains all weights, so {', '.join(_adapter_numbers(request))} mean nothing.",
@@ -144,7 +146,8 @@ def inputs(request: TrainRequest) -> tuple[Path, ...]:
 
 
 def outputs(request: TrainRequest) -> tuple[str, ...]:
-    """The adapter or model, the loss curve, the checkpoints (which a resumed run takes over), and a further log."""
-    made = ("model" if request.technique == "full" else "adapter", "loss.png")
-    logs = (request.log_to,) if request.log_to else ()
-    return (*made, *logs) if request.resume else (*made, "checkpoints", *logs)
+    """The adapter or model, its curves, and what a resumed run takes over: checkpoints, experiments, a further log."""
+    made = () if request.experiments else ("model" if request.technique == "full" else "adapter",)
+    logged = (request.log_to,) if request.log_to else ()
+    taken_over = (variants.FOLDER if request.experiments else "checkpoints", *logged)
+    return (*made, *CURVES, *(() if request.resume else taken_over))

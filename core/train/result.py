@@ -194,6 +194,11 @@ class TrainResult(Model):
     """Only in a dry run."""
 
     @property
+    def last_train_loss(self) -> float | None:
+        """Where the training loss ended; None when no step was logged."""
+        return next((metric.train_loss for metric in reversed(self.metrics) if metric.train_loss is not None), None)
+
+    @property
     def best(self) -> Checkpoint | None:
         """The checkpoint whose weights the result has."""
         return next((checkpoint for checkpoint in self.checkpoints if checkpoint.is_best), None)

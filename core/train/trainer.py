@@ -19,22 +19,14 @@ from ..runs.active import ActiveRun
 from . import checkpoints, distributed
 from .batches import LengthGrouped
 from .guards import NonFiniteError, Portion, free_memory, one_row_too_many, ran_out_of_memory, unwritable
+from .meter import Spent, measured
 from .model import trained_parameters
 from .objectives import Objective
 
 SHOWN_ROWS = 16
+NOT_INPUTS = ("rows", "sequences")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a training has used, all attempts together."""
-
-    seconds: float = 0.0
-    evaluation_s: float = 0.0
-    tokens: int = 0
-    """Padding not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +85,8 @@ class FineTuner(SFTTrainer):
         """Keep a line, and in it what was spent, which a resumed training finds in its checkpoint."""
         if "loss" in logs:
             logs |= self.objective.noticed(training=True)
-        super().log(logs | asdict(self.spent()), start_time)
+        spent = self.spent()
+        super().log(logs | asdict(spent) | measured(self.state.log_history, spent), start_time)
 
     def spent(self) -> Spent:
         """Time and tokens up to now, those of earlier attempts included."""
@@ -106,7 +99,7 @@ class FineTuner(SFTTrainer):
         return Spent(
             seconds=before.seconds + time.monotonic() - (self.began or time.monotonic()),
             evaluation_s=before.evaluation_s + self.evaluation_s,
-            tokens=before.tokens + self.tokens_seen,
+            tokens=before.tokens + int(distributed.total([self.tokens_seen], self.args.device)[0]),
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -140,18 +133,27 @@ class FineTuner(SFTTrainer):
         """
         self.stop_if_asked()
         self.rows_of_step += inputs["rows"]
-        self.batches_of_step.append(inputs)
         mask = inputs.get("attention_mask")
         self.tokens_seen += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
-        units = self._get_num_items_in_batch([inputs], self.args.device)
-        units = units if num_items_in_batch is None else num_items_in_batch
-        loss = self._attempt(model, [inputs], units)
-        while loss is None:
-            self._shrink(self.portion, f"step {self.state.global_step + 1}", self.rows_of_step)
-            model.zero_grad()  # some layers have the failed batch's gradient, others have not
-            loss = self._attempt(model, self.batches_of_step, units)
+        if num_items_in_batch is None:
+            num_items_in_batch = self._get_num_items_in_batch([inputs], self.args.device)
+        loss = self.with_gradient(model, inputs, num_items_in_batch)
         if distributed.any_of(not torch.isfinite(loss), self.args.device):
             raise self._not_finite("loss", loss)
+        return loss
+
+    def with_gradient(self, model: Any, inputs: dict[str, Any], units: Any) -> torch.Tensor:
+        """Loss of one batch, with its gradient added to that of the step; in portions when memory does not suffice.
+
+        Raises:
+            TrainingError: Memory does not suffice for a single sequence.
+        """
+        self.batches_of_step.append(inputs)
+        loss = self._attempt(model, [inputs], units)
+        while loss is None:
+            self._shrink(self.portion, f"step {self.state.global_step + 1}", inputs["rows"])
+            model.zero_grad()  # some layers have the failed batch's gradient, others have not
+            loss = self._attempt(model, self.batches_of_step, units)
         return loss
 
     def _attempt(self, model: Any, batches: Sequence[dict[str, Any]], units: Any) -> torch.Tensor | None:
@@ -163,8 +165,8 @@ class FineTuner(SFTTrainer):
                 for inputs in self._portions(batch, self.portion):
                     loss += super().training_step(model, inputs, units)
         except (RuntimeError, MemoryError) as error:
-            # other processes wait for this one's gradient, so only a process alone can compute a batch again
-            if distributed.world_size() > 1 or not ran_out_of_memory(error):
+            # of a sharded model, the other processes wait for this one in each layer, so it cannot compute again
+            if self.is_fsdp_enabled or not ran_out_of_memory(error):
                 raise
             return None
         return loss
@@ -175,11 +177,13 @@ class FineTuner(SFTTrainer):
             return iter(())
         given: Sequences | None = batch.get("sequences")
         if given is None or portion.size >= len(given.taken):
-            made = [batch]
-        else:
-            starts = range(0, len(given.taken), portion.size)
-            made = (self.collate(given.taken[start : start + portion.size]) for start in starts)
-        return ({name: value for name, value in one.items() if name not in ("rows", "sequences")} for one in made)
+            return iter([batch])
+        starts = range(0, len(given.taken), portion.size)
+        return (self.collate(given.taken[start : start + portion.size]) for start in starts)
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the model is given: on its device, and without what only the trainer knows about a batch."""
+        return super()._prepare_inputs({name: value for name, value in inputs.items() if name not in NOT_INPUTS})
 
     def _shrink(self, portion: Portion, what: str, rows: Sequence[int]) -> None:
         free_memory()
@@ -195,16 +199,21 @@ class FineTuner(SFTTrainer):
             raise self._not_finite("gradient", norm)
         return norm
 
-    def _not_finite(self, what: str, value: Any) -> NonFiniteError:
+    def _not_finite(self, what: str, value: Any, step: int | None = None) -> NonFiniteError:
         saved = checkpoints.whole(self.checkpoints_dir)
         kept = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint had been saved"
+        ended = "Training ended before this step changed the weights" if step is None else "They were not saved"
+        step = self.state.global_step + 1 if step is None else step
         rate = self.args.learning_rate / 10
-        onward = f"resume with hyperparameters.on_non_finite lower_rate, which goes on from {saved[-1].name}, or "
+        onward = (
+            f"resume with hyperparameters.on_non_finite lower_rate, which goes on from {saved[-1].name}, or "
+            if saved
+            else ""
+        )
         return NonFiniteError(
-            f"The {what} became {float(value)} in step {self.state.global_step + 1} of {self.state.max_steps}, on rows "
-            f"{_named(self.rows_of_step)} of the training file. Training ended before this step changed the weights; "
-            f"{kept}.",
-            f"Look at the named rows. Then {onward if saved else ''}start anew with learning_rate {rate:.0e}.",
+            f"The {what} became {float(value)} in step {step} of {self.state.max_steps}, on rows "
+            f"{_named(self.rows_of_step)} of the training file. {ended}; {kept}.",
+            f"Look at the named rows. Then {onward}start anew with learning_rate {rate:.0e}.",
         )
 
     @property
@@ -235,7 +244,7 @@ class FineTuner(SFTTrainer):
             TrainingError: It cannot be written; what there was of it is deleted.
         """
         if not all(bool(torch.isfinite(weight).all()) for weight in trained_parameters(self.model)):
-            raise self._not_finite("weights", math.nan)
+            raise self._not_finite("weights", math.nan, self.state.global_step)
         folder = self.checkpoints_dir / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
@@ -309,11 +318,7 @@ class FineTuner(SFTTrainer):
         total, units = 0.0, 0
         for batch in self.get_eval_dataloader(eval_dataset):
             self.stop_if_asked()
-            summed = self._evaluated(batch)
-            while summed is None:
-                self._shrink(self.evaluated, "the evaluation", batch["rows"])
-                summed = self._evaluated(batch)
-            total += summed
+            total += self.loss_of(batch)
             units += self.objective.units(batch) if batch["rows"] else 0
         self.model.train(was_training)
         self.evaluation_s += time.monotonic() - began
@@ -324,6 +329,18 @@ class FineTuner(SFTTrainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def loss_of(self, batch: dict[str, Any]) -> float:
+        """The objective's sum over a batch, without gradient; in portions when memory does not suffice.
+
+        Raises:
+            TrainingError: Memory does not suffice for a single sequence.
+        """
+        total = self._evaluated(batch)
+        while total is None:
+            self._shrink(self.evaluated, "the evaluation", batch["rows"])
+            total = self._evaluated(batch)
+        return total
 
     def _evaluated(self, batch: dict[str, Any]) -> float | None:
         """The objective's sum over a batch; None when memory did not suffice."""

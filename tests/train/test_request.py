@@ -56,7 +56,7 @@ def test_paths_become_absolute_and_outputs_are_named(bench: Bench):
     request = bench.request()
     assert request.data_path == bench.root / "data"
     assert request.model_name == str(bench.root / "tiny")
-    assert outputs(request) == ("adapter", "loss.png", "checkpoints")
+    assert outputs(request) == ("adapter", "loss.png", "learning_rate.png", "gradient_norm.png", "checkpoints")
     assert outputs(bench.request(technique="full"))[0] == "model"
 
 
