@@ -92,12 +92,12 @@ def trainable(
     base: PreTrainedModel, technique: Technique, numbers: Hyperparameters, device: str
 ) -> PreTrainedModel | PeftModel:
     """A loaded base made ready for training on this kind of device; the base itself may hold no numbers yet."""
+    _keep_differentiable(base)
     if device == "cpu":
         install(base)
     if device == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
         base.set_attn_implementation("eager")
     base.config.use_cache = False
-    _keep_differentiable(base)
     return base if technique == "full" else with_adapter(base, numbers)
 
 
