@@ -57,12 +57,9 @@ class PreferenceLoss:
 
     def noticed(self, training: bool) -> dict[str, float]:
         """reward_margin: chosen minus rejected reward, mean; reward_accuracy: share of pairs in which it is positive."""
-        noted = self._noted.pop(training, None)
-        if noted is None:
-            return {}
-        counted = torch.stack(noted).sum(0)
+        counted = torch.stack(self._noted.pop(training, [torch.zeros(3)])).sum(0)
         margin, ahead, pairs = distributed.total(counted.tolist(), counted.device)
-        return {"reward_margin": margin / pairs, "reward_accuracy": ahead / pairs}
+        return {"reward_margin": margin / pairs, "reward_accuracy": ahead / pairs} if pairs else {}
 
 
 class DirectPreference(PreferenceLoss):

@@ -48,12 +48,14 @@ def _computed(trainer: Any, rows: Dataset) -> torch.Tensor:
     parts = sum(position == 0 for position in rows[0]["position_ids"])
     result = torch.zeros(len(rows), parts)
     model.eval()
-    for batch in batches[distributed.rank() :: distributed.world_size()]:
-        trainer.stop_if_asked()
-        inputs = trainer.data_collator([rows[index] for index in batch])
+    for start in range(0, len(batches), distributed.world_size()):
+        trainer.stop_if_asked()  # in all processes at the same place
+        if (mine := start + distributed.rank()) >= len(batches):
+            continue
+        inputs = trainer.data_collator([rows[index] for index in batches[mine]])
         del inputs["rows"]
         with torch.no_grad(), trainer.compute_loss_context_manager(), trainer.autocast_smart_context_manager():
-            result[batch] = log_probabilities(model, trainer._prepare_inputs(inputs), parts).T.cpu()
+            result[batches[mine]] = log_probabilities(model, trainer._prepare_inputs(inputs), parts).T.cpu()
     model.train(was_training)
     whole = distributed.total(result.flatten().tolist(), trainer.args.device)
     return torch.tensor(whole).view(len(rows), parts)
