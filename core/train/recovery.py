@@ -38,28 +38,27 @@ def train(job: Job, trainer: FineTuner, checkpoint: Path | None) -> None:
         NonFiniteError: A number is not finite, and the run is not to go on at a lower rate, or has done that already.
         Cancelled, TrainingError: As the trainer raises them.
     """
-    going_on = job.recipe.numbers.on_non_finite == "lower_rate"
-    earlier = _lowered(trainer)
-    if earlier:
-        trainer.args.learning_rate = earlier.learning_rate
-    trainer.saves_beginning = going_on and checkpoint is None
+    lowers = job.recipe.numbers.on_non_finite == "lower_rate"
+    lowered = _lowered(trainer)
+    if lowered:
+        trainer.args.learning_rate = lowered.learning_rate
+    trainer.saves_beginning = lowers and checkpoint is None
     failed = _failed(trainer, checkpoint)
-    if failed is None:
-        return
-    sound = checkpoints.whole(trainer.checkpoints_dir)
-    if not going_on or not sound:
-        raise failed
-    if earlier:
+    sound = checkpoints.whole(trainer.checkpoints_dir)[-1:]
+    if failed and lowers and sound and not lowered:
+        lowered = _lower(trainer, sound[0], failed.problem)
+        failed = None  # it holds the failed step's tensors
+        free_memory()
+        job.run.stage(f"training again from {lowered.checkpoint}, at a {LOWER}th of the learning rate")
+        failed = _failed(trainer, sound[0])
+    if failed and lowered:
         raise NonFiniteError(
-            f"{failed.problem} The rate had been lowered before ({earlier.problem}).",
+            f"{failed.problem} The rate had been lowered before. {lowered.problem}",
             "So the rate is not to blame. Look at the named rows, and whether the base model is sound; train with "
             "dtype float32.",
         )
-    _lower(trainer, sound[-1], failed.problem)
-    failed = None  # it holds the failed step's tensors
-    free_memory()
-    job.run.stage(f"training again from {sound[-1].name}, at a {LOWER}th of the learning rate")
-    trainer.train(resume_from_checkpoint=str(sound[-1]))
+    if failed:
+        raise failed
 
 
 def _failed(trainer: FineTuner, checkpoint: Path | None) -> NonFiniteError | None:
@@ -70,12 +69,14 @@ def _failed(trainer: FineTuner, checkpoint: Path | None) -> NonFiniteError | Non
     return None
 
 
-def _lower(trainer: FineTuner, checkpoint: Path, problem: str) -> None:
+def _lower(trainer: FineTuner, checkpoint: Path, problem: str) -> Lowered:
     trainer.args.learning_rate /= LOWER
     trainer.args.eval_on_start = checkpoints.step_of(checkpoint) == 0
+    trainer.saves_beginning = False
+    lowered = Lowered(learning_rate=trainer.args.learning_rate, checkpoint=checkpoint.name, problem=problem)
     if distributed.rank() == 0:
-        lowered = Lowered(learning_rate=trainer.args.learning_rate, checkpoint=checkpoint.name, problem=problem)
         files.write_model(trainer.checkpoints_dir / LOWERED, lowered)
+    return lowered
 
 
 def _lowered(trainer: FineTuner) -> Lowered | None:

@@ -1,0 +1,207 @@
+"""A training that was cut off, at any moment, goes on to the losses of an unbroken one, or says why it cannot."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from faion_finetuner.core.errors import TrainingError
+from faion_finetuner.core.train import checkpoints
+from faion_finetuner.core.train.job import run
+from faion_finetuner.core.train.result import TrainResult
+from faion_finetuner.core.train.trainer import FineTuner
+from safetensors.torch import load_file, save_file
+
+from tests.tiny import write_tiny_rows
+
+from .bench import THIRD_PARTIES, Bench
+
+pytestmark = THIRD_PARTIES
+
+# 18 steps of 6 an epoch; saved at 5, 10, 15, 18; a line of metrics every 3 steps, so none when something is saved;
+# dropout needs the random numbers' state
+NUMBERS = {"dropout": 0.1, "logging_steps": 3}
+
+
+def die(*_: Any, **__: Any) -> None:
+    """What kill -9 does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_step(step: int) -> Callable[[], None]:
+    """Die in the backward pass of a step."""
+
+    def plant() -> None:
+        sound = FineTuner._clip_grad_norm
+        FineTuner._clip_grad_norm = lambda self, model: (
+            die() if self.state.global_step == step - 1 else sound(self, model)
+        )
+
+    return plant
+
+
+def while_saving() -> None:
+    """Die when half of checkpoint-10's optimizer is written."""
+    sound = torch.save
+
+    def save(what: Any, path: Any, *rest: Any, **options: Any) -> None:
+        sound(what, path, *rest, **options)
+        if "checkpoint-10/optimizer" in str(path):
+            os.truncate(path, os.path.getsize(path) // 2)
+            die()
+
+    torch.save = save
+
+
+def before_sealing() -> None:
+    """Die when checkpoint-10 is written, but for its seal."""
+    sound = checkpoints.seal
+    checkpoints.seal = lambda folder, **noted: die() if folder.name == "checkpoint-10" else sound(folder, **noted)
+
+
+def while_deleting() -> None:
+    """Die when checkpoint-5 is half deleted, to make room for the newer ones."""
+    sound = shutil.rmtree
+
+    def rmtree(path: Any, *rest: Any, **options: Any) -> None:
+        if str(path).endswith("checkpoint-5"):
+            (Path(path) / "adapter_model.safetensors").unlink()
+            die()
+        sound(path, *rest, **options)
+
+    shutil.rmtree = rmtree
+
+
+def killed(bench: Bench, output: str, plant: Callable[[], None], **given: Any) -> None:
+    """Train in a process of its own, which dies where it was planted."""
+    child = os.fork()
+    if child == 0:
+        try:
+            plant()
+            bench.train(output, **given)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def losses(result: TrainResult) -> list[tuple[int, float | None, float | None, float | None]]:
+    return [(m.step, m.train_loss, m.val_loss, m.grad_norm) for m in result.metrics]
+
+
+def resumed_from(result: TrainResult) -> str:
+    (check,) = (check for check in result.checks if check.name == "Resumed")
+    return f"{check.status}: {check.details}"
+
+
+@pytest.fixture(scope="module")
+def unbroken() -> dict[str, TrainResult]:
+    """The result of a technique's training that nothing has cut off, made when first needed."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("plant", "last"),
+    [
+        (at_step(3), None),
+        (at_step(6), 5),
+        (at_step(13), 10),
+        (while_saving, 5),
+        (before_sealing, 5),
+        (while_deleting, 18),
+    ],
+    ids=["before any save", "step 6", "step 13", "while saving", "before sealing", "while deleting"],
+)
+def test_a_killed_training_goes_on_to_the_same_losses_to_the_last_digit(
+    bench: Bench, unbroken: dict[str, TrainResult], plant: Callable[[], None], last: int | None
+):
+    if "lora" not in unbroken:
+        unbroken["lora"] = bench.train("whole", hyperparameters=NUMBERS)
+    killed(bench, "cut", plant, hyperparameters=NUMBERS)
+    resumed = run(bench.request("cut", hyperparameters=NUMBERS), bench.active("cut", resume=True))
+    assert losses(resumed) == losses(unbroken["lora"])
+    assert (f"checkpoint-{last}," in resumed_from(resumed)) == (last is not None)
+    assert {checkpoint.step for checkpoint in resumed.checkpoints} == {10, 15, 18}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"technique": "full", "hyperparameters": {"logging_steps": 4}},
+        {"technique": "qlora", "hyperparameters": NUMBERS | {"batch_size": 4, "gradient_accumulation": 2}},
+        {"hyperparameters": NUMBERS | {"packing": True, "max_seq_length": 120, "save_steps": 2, "batch_size": 2}},
+    ],
+    ids=["full", "qlora", "packed"],
+)
+def test_so_does_a_killed_training_of_another_kind(bench: Bench, asked: dict[str, Any]):
+    whole = bench.train("whole", **asked)
+    killed(bench, "cut", at_step(4 if "packing" in str(asked) else 8), **asked)
+    resumed = run(bench.request("cut", **asked), bench.active("cut", resume=True))
+    assert losses(resumed) == losses(whole)
+    assert resumed_from(resumed).startswith("pass: Training went on from checkpoint-")
+
+
+def another_template(bench: Bench) -> None:
+    path = bench.root / "tiny" / "chat_template.jinja"
+    path.write_text(path.read_text() + " ")
+
+
+def another_base(bench: Bench) -> None:
+    path = bench.root / "tiny" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"] += 1e-3
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def other_rows(name: str) -> Callable[[Bench], None]:
+    return lambda bench: (
+        write_tiny_rows(bench.root / "data" / name, 48 if name == "train.jsonl" else 8, seed=7) and None
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "words"),
+    [
+        (another_template, {}, "another chat template"),
+        (another_base, {}, "another base model"),
+        (other_rows("train.jsonl"), {}, "other training rows"),
+        (other_rows("valid.jsonl"), {}, "other validation rows"),
+        (None, {"seed": 7}, r"another seed \(42, now 7\)"),
+        (None, {"hyperparameters": {"max_steps": 3, "rank": 8}}, r"another rank \(16, now 8\)"),
+        (None, {"hyperparameters": {"max_steps": 3, "batch_size": 2}}, r"another batch_size \(4, now 2\)"),
+        (None, {"hyperparameters": {"max_steps": 3, "learning_rate": 1e-3}}, "another learning_rate"),
+    ],
+)
+def test_another_training_is_not_gone_on_with(
+    bench: Bench, change: Callable[[Bench], None] | None, asked: dict[str, Any], words: str
+):
+    short: dict[str, Any] = {"hyperparameters": {"max_steps": 3}}
+    bench.train(**short)
+    if change:
+        change(bench)
+    with pytest.raises(TrainingError, match=words) as caught:
+        bench.train(resume=True, **(short | asked))
+    assert "another output_dir" in caught.value.next_step
+
+
+def test_what_may_change_is_named_when_it_does(bench: Bench):
+    bench.train(hyperparameters={"max_steps": 3})
+    path = bench.root / "out" / "checkpoints" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["versions"]["torch"] = "1.0"
+    path.write_text(json.dumps(manifest))
+    said = resumed_from(bench.train(resume=True, hyperparameters={"max_steps": 4}))
+    assert said.startswith('warn: Training went on from checkpoint-3, but with another version of torch ("1.0", now ')
+    assert "another max_steps (3, now 4)" in said
+
+
+def test_without_a_whole_checkpoint_it_is_said_that_training_began_anew(bench: Bench):
+    (bench.root / "out" / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+    said = resumed_from(bench.train(resume=True, hyperparameters={"max_steps": 1}))
+    assert said.startswith("warn: There was no whole checkpoint yet")
