@@ -56,7 +56,7 @@ class PreferenceLoss:
         return judged.losses.sum()
 
     def noticed(self, training: bool) -> dict[str, float]:
-        """reward_margin: chosen minus rejected reward, mean; reward_accuracy: share of pairs in which it is positive."""
+        """reward_margin: mean of chosen minus rejected reward; reward_accuracy: share of pairs where it is positive."""
         counted = torch.stack(self._noted.pop(training, [torch.zeros(3)])).sum(0)
         margin, ahead, pairs = distributed.total(counted.tolist(), counted.device)
         return {"reward_margin": margin / pairs, "reward_accuracy": ahead / pairs} if pairs else {}

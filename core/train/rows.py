@@ -81,21 +81,14 @@ def tokenise(
     """
     sources = _sources(prepared.train, tokenizer, method)
     if not sources:
-        raise DataError(
-            f"Method {method} learns from pairs of a chosen and a rejected answer, and none of the "
-            f"{len(prepared.train)} training rows is one.",
-            "Prepare data with chosen and rejected answers, or use method sft.",
-        )
+        raise _no_pairs(method, len(prepared.train))
     whole = _tokenized(sources, tokenizer)
     lengths = [max(len(side.input_ids) for side in row) for row in whole]
     limit = min(asked_length or max(lengths), model_limit)
     train = _cut(sources, whole, tokenizer, limit)
     kept = _rows(sources, train, limit, method)
     if not kept:
-        raise DataError(
-            f"None of the {len(train)} training rows has a token to learn when cut after {limit} tokens.",
-            "Raise hyperparameters.max_seq_length, or check that the rows have assistant answers.",
-        )
+        raise _nothing_to_learn(len(train), limit)
     valid_sources = _sources(prepared.valid, tokenizer, method)
     valid = _cut(valid_sources, _tokenized(valid_sources, tokenizer), tokenizer, limit)
     learned = [part for row in kept for part in (row, row.rejected) if part]
@@ -113,6 +106,21 @@ def tokenise(
             row_checks.ending_check(numbered, tokenizer),
             row_checks.validation_check(prepared),
         ),
+    )
+
+
+def _no_pairs(method: Method, rows: int) -> DataError:
+    return DataError(
+        f"Method {method} learns from pairs of a chosen and a rejected answer, and none of the {rows} training rows "
+        "is one.",
+        "Prepare data with chosen and rejected answers, or use method sft.",
+    )
+
+
+def _nothing_to_learn(rows: int, limit: int) -> DataError:
+    return DataError(
+        f"None of the {rows} training rows has a token to learn when cut after {limit} tokens.",
+        "Raise hyperparameters.max_seq_length, or check that the rows have assistant answers.",
     )
 
 

@@ -64,7 +64,7 @@ def split(row: Row) -> tuple[list[int], list[int]]:
     return row.input_ids[:start], row.input_ids[start:end]
 
 
-def options(folder: Path) -> dict[str, Any]:
+def options(folder: Path, max_length: int | None = None) -> dict[str, Any]:
     return {
         "output_dir": str(folder),
         "beta": BETA,
@@ -73,7 +73,7 @@ def options(folder: Path) -> dict[str, Any]:
         "report_to": [],
         "gradient_checkpointing": False,
         "per_device_train_batch_size": 2 * PAIRS,
-        "max_length": None,
+        "max_length": max_length,
     }
 
 
@@ -143,7 +143,7 @@ def test_orpo_has_the_loss_of_trl_s_trainer_where_all_tokens_are_an_answer(
 
     trainer: Any = ORPOTrainer(
         model=model,
-        args=ORPOConfig(**options(tmp_path) | {"max_length": 512}),
+        args=ORPOConfig(**options(tmp_path, max_length=512)),
         train_dataset=text_rows(chosen="b", rejected="c"),
         processing_class=load_tokenizer(bench.root / "tiny"),
     )
