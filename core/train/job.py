@@ -71,7 +71,13 @@ def _train(job: Job, kept: KeptBase) -> TrainResult:
     spent = trainer.spent()
     job.run.stage("saving")
     changed = changed_check(trainer.model, before, probe(trainer.model, place))
-    checks = (*job.checks, *preflight_checks(job, rehearser and rehearser.rehearsal), *start.checks, *recovery.checks(trainer), changed)
+    checks = (
+        *job.checks,
+        *preflight_checks(job, rehearser and rehearser.rehearsal),
+        *start.checks,
+        *recovery.checks(trainer),
+        changed,
+    )
     result = finish(recovery.as_trained(job, trainer), trainer, checks, spent)
     kept.give_back(trainer.model, job)
     return result

@@ -97,6 +97,7 @@ def _wait(launcher: subprocess.Popen[bytes], run: ActiveRun) -> None:
                 continue
     finally:
         launcher.kill()
+        launcher.wait()
 
 
 def _outcome(processes: int, folder: Path, run: ActiveRun) -> TrainResult:

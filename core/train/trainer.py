@@ -200,6 +200,9 @@ class FineTuner(SFTTrainer):
         return norm
 
     def _not_finite(self, what: str, value: Any, step: int | None = None) -> NonFiniteError:
+        found = distributed.gathered((float(value), self.rows_of_step))
+        spoiled = [one for one in found if not math.isfinite(one[0])]
+        rows = [number for _, numbers in spoiled for number in numbers]
         saved = checkpoints.whole(self.checkpoints_dir)
         kept = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint had been saved"
         ended = "Training ended before this step changed the weights" if step is None else "They were not saved"
@@ -211,8 +214,8 @@ class FineTuner(SFTTrainer):
             else ""
         )
         return NonFiniteError(
-            f"The {what} became {float(value)} in step {step} of {self.state.max_steps}, on rows "
-            f"{_named(self.rows_of_step)} of the training file. {ended}; {kept}.",
+            f"The {what} became {spoiled[0][0]} in step {step} of {self.state.max_steps}, on rows "
+            f"{_named(rows)} of the training file. {ended}; {kept}.",
             f"Look at the named rows. Then {onward}start anew with learning_rate {rate:.0e}.",
         )
 
@@ -248,6 +251,7 @@ class FineTuner(SFTTrainer):
         folder = self.checkpoints_dir / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
+            distributed.gathered(None)  # sealed when every process has written its part
             if self.args.should_save:
                 self._seal(folder)
         except (OSError, RuntimeError, SafetensorError) as error:
