@@ -17,8 +17,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from .. import files
 from ..checks import Check
-from ..errors import TrainingError
 from ..examples.mask import NOT_TRAINED
+from .guards import unwritable
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 RESET_PEAK = "5"  # Linux: the peak of this process's memory starts anew
@@ -216,10 +216,7 @@ def _save(trainer: Any, scratch: Path) -> tuple[float | None, int]:
         trainer._save_optimizer_and_scheduler(str(scratch))
         size = files.folder_bytes(scratch)
     except (OSError, RuntimeError) as error:  # torch tells of a full disk as a RuntimeError
-        raise TrainingError(
-            f"A checkpoint cannot be written below '{scratch.parent}': {type(error).__name__}.",
-            "Make room on the disk, or choose an output_dir that can be written; nothing has been trained yet.",
-        ) from error
+        raise unwritable("A checkpoint, written to try it before the first step,", scratch.parent, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return time.perf_counter() - began, size
