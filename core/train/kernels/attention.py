@@ -68,7 +68,7 @@ class Attention(Function):
             for place, queries in _blocks(q[row], len(keys)):
                 weights = _weights(queries, keys, place, layout)
                 out[row][place] = _ungrouped(torch.bmm(weights, values[:, : place.stop]), place)
-                if keys.shape[1] <= KEPT_LENGTH:
+                if _is_kept(keys):
                     kept.append(weights)
         ctx.layout, ctx.scale = layout, scale
         ctx.save_for_backward(q, k, v, *kept)
@@ -78,23 +78,20 @@ class Attention(Function):
     def backward(ctx: Any, *d_outs: torch.Tensor) -> tuple[Any, ...]:
         q, k, v, *kept = ctx.saved_tensors
         layout: Layout = ctx.layout
-        remembered = iter(kept)
         d_out = d_outs[0].view_as(q)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        for row in layout.rows():
+        for row in reversed(list(layout.rows())):
             keys, values = k[row].transpose(0, 1), v[row].transpose(0, 1)
-            d_keys, d_values = torch.zeros_like(keys), torch.zeros_like(values)
+            d_keys, d_values = dk[row].transpose(0, 1), dv[row].transpose(0, 1)
             blocks = zip(_blocks(q[row], len(keys)), _blocks(d_out[row], len(keys)), strict=True)
-            for (place, queries), (_, d_block) in blocks:
-                known = keys.shape[1] <= KEPT_LENGTH
-                weights = next(remembered) if known else _weights(queries, keys, place, layout)
+            for (place, queries), (_, d_block) in reversed(list(blocks)):
+                weights = kept.pop() if _is_kept(keys) else _weights(queries, keys, place, layout)
                 seen = slice(0, place.stop)
-                d_values[:, seen] += torch.bmm(weights.transpose(1, 2), d_block)
                 d_weights = torch.bmm(d_block, values[:, seen].transpose(1, 2))
                 d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
                 dq[row][place] = _ungrouped(torch.bmm(d_scores, keys[:, seen]), place)
-                d_keys[:, seen] += torch.bmm(d_scores.transpose(1, 2), queries)
-            dk[row], dv[row] = d_keys.transpose(0, 1), d_values.transpose(0, 1)
+                _collect(d_keys, torch.bmm(d_scores.transpose(1, 2), queries))
+                _collect(d_values, torch.bmm(weights.transpose(1, 2), d_block))
         # the transpose of a rotation is the rotation back
         dq = rotated(dq, layout.cos * ctx.scale, -layout.sin * ctx.scale)
         dk = rotated(dk, layout.cos, -layout.sin)
@@ -126,6 +123,19 @@ def _blocks(x: torch.Tensor, key_heads: int) -> Iterator[tuple[slice, torch.Tens
     for start in range(0, length, BLOCK):
         place = slice(start, min(start + BLOCK, length))
         yield place, grouped[:, :, place].reshape(key_heads, -1, head)
+
+
+def _is_kept(keys: torch.Tensor) -> bool:
+    return keys.shape[1] <= KEPT_LENGTH
+
+
+def _collect(total: torch.Tensor, part: torch.Tensor) -> None:
+    """Add what a block of queries gives to the keys that it sees; the last one sees all, and comes first."""
+    seen = part.shape[1]
+    if seen == total.shape[1]:
+        total.copy_(part)
+    else:
+        total[:, :seen] += part
 
 
 def _ungrouped(block: torch.Tensor, place: slice) -> torch.Tensor:

@@ -97,9 +97,11 @@ def has_plain_logits(head: nn.Module) -> bool:
     return getattr(head, PLAIN_LOGITS, False)
 
 
-def _is_known(backbone: nn.Module) -> bool:
-    layers = getattr(backbone, "layers", None)
-    return _children(backbone) == BACKBONE and isinstance(layers, nn.ModuleList) and all(map(_is_known_layer, layers))
+def _is_known(backbone: Any) -> bool:
+    if _children(backbone) != BACKBONE or not all(map(_is_known_layer, backbone.layers)):
+        return False
+    frequencies = getattr(backbone.rotary_emb, "inv_freq", None)
+    return frequencies is not None and 2 * len(frequencies) == backbone.layers[0].self_attn.head_dim
 
 
 def _is_known_layer(layer: Any) -> bool:
