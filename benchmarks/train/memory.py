@@ -2,9 +2,9 @@
 
 Run: python benchmarks/train/memory.py [--quick]
 
-Each case is a process of its own: a random Llama of the case's shape, rows of the case's length; the estimate as `train`
-makes it before a model is loaded, then the rehearsal of the longest batch (forward, backward, optimizer, an evaluation,
-a save), whose peak is the resident memory of the process. Prints a Markdown table, and the error of the peak without
+Each case is a process of its own: a random Llama of the case's shape, rows of the case's length; the estimate as
+`train` makes it before a model is loaded, then the rehearsal of the longest batch (forward, backward, optimizer, a
+save), whose peak is the resident memory of the process. Prints a Markdown table, and the error of the peak without
 what the process takes anyway, since that part needs no estimating.
 """
 
@@ -66,16 +66,21 @@ def main() -> None:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
-        print(json.dumps(measure(Case(**json.loads(given.case)))))
+        _say(json.dumps(measure(Case(**json.loads(given.case)))))
         return
     cases = QUICK if given.quick else GRID
-    print("| technique | batch x length | vocabulary | hidden x layers | | estimated, GB | measured, GB | error |")
-    print("|---|---|---|---|---|---|---|---|")
+    _say("| technique | batch x length | vocabulary | hidden x layers | | estimated, GB | measured, GB | error |")
+    _say("|---|---|---|---|---|---|---|---|")
     found = [_line(case, _in_a_process(case)) for case in cases]
     errors = [abs(own) for _, own in found]
     totals = [abs(total) for total, _ in found]
-    print(f"\nMean error of the training's own memory {fmean(errors):.1%}, largest {max(errors):.1%}; ", end="")
-    print(f"of the whole process {fmean(totals):.1%}, largest {max(totals):.1%}; {len(cases)} cases.")
+    _say(f"\nMean error of the training's own memory {fmean(errors):.1%}, largest {max(errors):.1%};")
+    _say(f"of the whole process {fmean(totals):.1%}, largest {max(totals):.1%}; {len(cases)} cases.")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _in_a_process(case: Case) -> dict[str, float]:
@@ -90,10 +95,9 @@ def _line(case: Case, found: dict[str, float]) -> tuple[float, float]:
     estimated, measured, process = found["estimated"], found["measured"], found["process"]
     total, own = estimated / measured - 1, (estimated - process) / (measured - process) - 1
     how = "checkpointing" if case.checkpointing else "packed" if case.packing else ""
-    print(
+    _say(
         f"| {case.technique} | {case.batch} x {case.length} | {case.vocabulary:,} | {case.hidden} x {case.layers} "
-        f"| {how} | {(estimated - process) / 1e9:.3f} | {(measured - process) / 1e9:.3f} | {own:+.1%} |",
-        flush=True,
+        f"| {how} | {(estimated - process) / 1e9:.3f} | {(measured - process) / 1e9:.3f} | {own:+.1%} |"
     )
     return total, own
 
@@ -157,7 +161,7 @@ tokenizer.save_pretrained(folder)
 hidden = case["hidden"]
 config = LlamaConfig(
     vocab_size=case["vocabulary"], hidden_size=hidden, intermediate_size=hidden * 8 // 3 // 64 * 64,
-    num_hidden_layers=case["layers"], num_attention_heads=hidden // 64, num_key_value_heads=max(1, hidden // 192),
+    num_hidden_layers=case["layers"], num_attention_heads=hidden // 64, num_key_value_heads=hidden // 256,
     max_position_embeddings=4096, tie_word_embeddings=True, eos_token_id=0, pad_token_id=0, bos_token_id=None,
 )
 LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)

@@ -19,6 +19,7 @@ from .objectives import objective_of
 from .weightless import weightless_base
 
 CUDA_CONTEXT_BYTES = 0.6e9
+FIRST_STEP_BYTES = 60e6  # code and buffers that the first step loads on a CPU: benchmarks/train/memory.py
 MARGIN = 0.85  # share of the memory that may be planned with
 BY_FORMULA = "by a formula, since this model's code does not run without numbers"
 BY_REHEARSAL = "measured in a rehearsal of the longest batch"
@@ -163,7 +164,9 @@ def formula(shape: Shape, load: Load) -> Footprint:
 
 def process_bytes(machine: Machine) -> float:
     """What this process takes before a model is loaded: on a CPU libraries and rows, on a GPU its context."""
-    return CUDA_CONTEXT_BYTES if machine.device == "cuda" else float(psutil.Process().memory_info().rss)
+    return (
+        CUDA_CONTEXT_BYTES if machine.device == "cuda" else float(psutil.Process().memory_info().rss) + FIRST_STEP_BYTES
+    )
 
 
 def available_bytes(machine: Machine) -> float:
