@@ -58,7 +58,7 @@ def test_the_report_has_the_mission_s_sections_and_says_the_result_first(bench: 
     lines = made.markdown.splitlines()
     sections = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
     assert sections[:4] == ["Configuration", "Training Metrics", "Resource Usage", "Checkpoints"]
-    assert set(sections[4:]) <= {"Diagnosis", "Warnings"}
+    assert set(sections[4:]) <= {"Diagnosis", "Warnings", "Mask preview"}
     assert lines[0] == "# Training Progress Report"
     assert lines[2].startswith("**Validation loss fell from 5.")
     assert "| best | 6 |" in made.markdown
