@@ -1,6 +1,7 @@
 """Command-line options from an input model: one option a field, its name with dashes, its description as help."""
 
 import argparse
+import json
 import types
 import typing
 from typing import Any, Literal, get_args, get_origin
@@ -26,7 +27,8 @@ def add_options(parser: argparse.ArgumentParser, model: type[Model], skip: set[s
         if kind is bool:
             parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=_help(field))
         elif _is_many(kind):
-            parser.add_argument(flag, dest=name, action="append", metavar="VALUE", help=_help(field))
+            metavar = "JSON" if _is_objects(kind) else "VALUE"
+            parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=_help(field))
         else:
             parser.add_argument(flag, dest=name, metavar=_metavar(kind), choices=_choices(kind), help=_help(field))
 
@@ -52,7 +54,19 @@ def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[s
     if POSITIONAL in given:
         words = [*(getattr(options, POSITIONAL_WORDS) or []), *_as_list(given[POSITIONAL])]
         given[POSITIONAL] = words[0] if len(words) == 1 else words or None
+    for name, field in model.model_fields.items():
+        if given[name] is not None and _is_objects(_kind(field.annotation)):
+            given[name] = [found for text in given[name] for found in _objects(text)]
     return {name: value for name, value in given.items() if value is not None} | nested
+
+
+def _objects(text: str) -> list[Any]:
+    """The objects in a JSON text, be it one or a list of them; a text that is none stays, for the model to refuse."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return [text]
+    return found if isinstance(found, list) else [found]
 
 
 def _as_list(value: str | list[str] | None) -> list[str]:
@@ -75,6 +89,10 @@ def _kind(annotation: Any) -> Any:
 
 def _is_many(kind: Any) -> bool:
     return get_origin(kind) in (tuple, list)
+
+
+def _is_objects(kind: Any) -> bool:
+    return _is_many(kind) and get_origin(get_args(kind)[0]) is dict
 
 
 def _choices(kind: Any) -> tuple[str, ...] | None:
