@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from faion_finetuner.core.errors import DataError, FinetunerError, TrainingError
+from faion_finetuner.core.settings import Settings
 from faion_finetuner.core.train.job import run
 from faion_finetuner.core.train.objectives import SupervisedLoss
 from faion_finetuner.core.train.result import TrainResult
@@ -21,13 +22,24 @@ from safetensors.torch import load_file
 
 from tests.tiny import tiny_rows
 
-from .bench import THIRD_PARTIES, Bench
+from .bench import THIRD_PARTIES, Bench, make_bench
 
 pytestmark = THIRD_PARTIES
 
 Told = Callable[[str, str], None]
 QUICK = {"max_steps": 6, "save_steps": 2, "logging_steps": 1, "dtype": "float32"}
 LOWER = QUICK | {"on_non_finite": "lower_rate"}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """The training that nothing disturbs."""
+    root = tmp_path_factory.mktemp("sound")
+    settings = Settings(roots=(root,), state_dir=root / "state", cache_dir=root / "cache")
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in settings.as_environment().items():
+            environment.setenv(name, value)
+        return make_bench(settings).train(hyperparameters=QUICK)
 
 
 @pytest.fixture
@@ -172,9 +184,8 @@ def too_little_memory(rows: int, training: bool) -> Fault:
 
 
 def test_too_little_memory_for_a_batch_makes_smaller_ones_of_the_same_step(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Told
+    bench: Bench, sound: TrainResult, monkeypatch: pytest.MonkeyPatch, told: Told
 ):
-    sound = bench.train("sound", hyperparameters=QUICK)
     plant(monkeypatch, too_little_memory(2, training=True))
     result = bench.train(hyperparameters=QUICK)
     assert losses(result) == pytest.approx(losses(sound), rel=1e-5)
@@ -188,8 +199,9 @@ def test_too_little_memory_for_a_batch_makes_smaller_ones_of_the_same_step(
     told("Memory does not suffice for a batch", symptom(result, "Out of memory"))
 
 
-def test_too_little_memory_in_an_evaluation_makes_it_smaller(bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Told):
-    sound = bench.train("sound", hyperparameters=QUICK)
+def test_too_little_memory_in_an_evaluation_makes_it_smaller(
+    bench: Bench, sound: TrainResult, monkeypatch: pytest.MonkeyPatch, told: Told
+):
     plant(monkeypatch, too_little_memory(1, training=False))
     result = bench.train(hyperparameters=QUICK)
     for one, other in zip(result.metrics, sound.metrics, strict=True):
@@ -216,7 +228,10 @@ def test_a_resumed_training_begins_with_the_batches_that_fitted(bench: Bench, mo
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "writing there is not allowed")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        pytest.param(errno.EACCES, "writing there is not allowed", marks=pytest.mark.slow),
+    ],
 )
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing_of_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Told, number: int, words: str
@@ -249,20 +264,19 @@ def test_a_dead_data_loader_ends_the_run(bench: Bench, monkeypatch: pytest.Monke
     told("The data loader's process is killed", caught.value.problem)
 
 
-def test_a_loss_without_gradient_is_seen_while_training(bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Told):
+def test_a_loss_without_gradient_is_seen_while_training(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, told: Told, caplog: pytest.LogCaptureFixture
+):
     plant(monkeypatch, lambda loss, inputs, step: loss * (0.0 if step else 1.0))
     result = bench.train(hyperparameters=QUICK | {"max_steps": 12, "early_stopping_patience": 0})
     assert "exactly 0 in all 12 lines" in symptom(result, "No gradient")
+    assert any("norm was exactly 0 in all 6 lines" in line for line in caplog.messages)  # in the middle of the run
     assert check(result, "Training changed the model").startswith("fail")
     told("The loss has no gradient", symptom(result, "No gradient"))
 
 
-@pytest.mark.parametrize("numbers", [{"learning_rate": 1e-60}, {"warmup_ratio": 0.999, "learning_rate": 1e-9}])
-def test_a_frozen_learning_rate_is_named(bench: Bench, told: Told, numbers: dict[str, float]):
-    result = bench.train(hyperparameters=QUICK | numbers | {"max_steps": 12})
-    assert "at most" in symptom(result, "Frozen learning rate")
-    status = json.loads((bench.active().folder.path / "status.json").read_text())
-    assert status["status"] == "running"
+def test_a_frozen_learning_rate_is_named(bench: Bench, told: Told):
+    result = bench.train(hyperparameters=QUICK | {"learning_rate": 1e-60})
     told("The learning rate is frozen", symptom(result, "Frozen learning rate"))
 
 
