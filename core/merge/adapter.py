@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from .checkpoint import Tensor, load_tensor, read_header
+from .checkpoint import Tensor, all_finite, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,6 @@ INEXACT: Mapping[str, str] = {
     "use_dora": "DoRA scales the merged weight's columns",
     "lora_bias": "its LoRA layers have biases",
     "target_parameters": "it targets bare parameters",
-    "trainable_token_indices": "it trains single tokens",
     "ensure_weight_tying": "it keeps tied layers tied",
     "layer_replication": "it repeats layers",
     "use_qalora": "QALoRA pools its input",
@@ -82,14 +81,21 @@ class Adapter:
         alpha = _pattern(self.config.get("alpha_pattern"), module, self.config["lora_alpha"])
         return alpha / math.sqrt(rank) if self.config.get("use_rslora") else alpha / rank
 
-    def load(self, name: str) -> "torch.Tensor":
-        """One tensor.
+    def token_ids(self, module: str) -> tuple[int, ...]:
+        """The tokens whose rows in a module's weight it trains, in the order of its tensor's rows."""
+        trained = self.config.get("trainable_token_indices") or ()
+        if isinstance(trained, Mapping):
+            trained = next((ids for name, ids in trained.items() if f".{module}".endswith(f".{name}")), ())
+        return tuple(trained)
+
+    def load(self, name: str, first: int = 0, last: int | None = None) -> "torch.Tensor":
+        """One tensor, or its rows from `first` up to before `last`.
 
         Raises:
             ModelError: It holds numbers that are not finite.
         """
-        tensor = load_tensor(self.tensors[name].file, name)
-        if not tensor.isfinite().all():
+        tensor = self.tensors[name].read(first, last)
+        if not all_finite(tensor):
             raise ModelError(
                 f"The adapter's tensor {name} holds NaN or infinity: its training diverged.",
                 "Merge an earlier checkpoint, or train again with a lower learning_rate.",

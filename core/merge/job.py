@@ -7,7 +7,10 @@ from ..checks import Check
 from ..models.source import local_path, resolve_model
 from ..settings import Settings
 from .adapter import Adapter
+from .blend import Recipe
 from .checkpoint import Checkpoint
+from .mix import Mix
+from .names import Names
 from .plan import Plan, Weighted, make_plan
 from .provenance import Training, find_training
 from .request import MergeRequest
@@ -49,6 +52,13 @@ class Job:
         return self.adapters[-1].adapter.folder if self.adapters else None
 
     @property
+    def recipe(self) -> Recipe:
+        """How each merged weight comes about."""
+        mix = Mix(self.request.strategy, 1.0, self.request.seed)
+        cast = None if self.request.dtype == "auto" else self.dtype
+        return Recipe(self.base, tuple(entry.weight for entry in self.adapters), mix, cast)
+
+    @property
     def max_shard_bytes(self) -> int:
         return int(self.request.max_shard_gb * 1e9)
 
@@ -68,7 +78,7 @@ def read_job(request: MergeRequest, settings: Settings) -> Job:
         settings=settings,
         base=base,
         adapters=adapters,
-        plan=make_plan(base, adapters),
+        plan=make_plan(base, adapters, Names(base, settings)),
         training=find_training(folders[-1], settings) if folders else None,
         dtype=base.dtype if request.dtype == "auto" else request.dtype,
     )

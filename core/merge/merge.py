@@ -24,7 +24,7 @@ from .probes import Probes, collect
 from .request import MERGED, MODELFILE, MergeRequest
 from .result import Export, MergedFile, MergePlan, MergeResult, Verification
 from .surroundings import ConfigChange, copy_surroundings, tokenizer_folder
-from .verify import arithmetic_for, compare, measure_reference, reload
+from .verify import Unmerged, arithmetic_for, compare, measure_reference, reload
 
 QUESTION = "The capital of France is"
 """A text to continue, without chat template: even a small base model knows it, so a wrong answer tells something."""
@@ -45,8 +45,9 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     settings = Settings.from_environment()
     run.stage("reading base and adapter")
     job = read_job(request, settings)
-    work = _Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder))
-    layout = shards.lay_out(job.base, job.plan, _cast(job), job.max_shard_bytes)
+    grown_to = job.plan.vocabulary(job.base)
+    work = _Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder, grown_to))
+    layout = shards.lay_out(job.base, job.plan, job.recipe.dtype, job.max_shard_bytes)
     space = preflight.disk(request, job.base, layout.total_bytes)
     if request.dry_run:
         return _planned(work, layout, space)
@@ -76,10 +77,6 @@ class _Work:
         return ChatTokenizer.load(self.merged or tokenizer_folder(self.job.base.folder, self.job.adapter_folder))
 
 
-def _cast(job: Job) -> str | None:
-    return None if job.request.dtype == "auto" else job.dtype
-
-
 def _remove_leftovers(output_dir: Path) -> None:
     """What a killed attempt has left: folders that only this mode makes, and only one run writes here at a time."""
     for pattern in (f".{MERGED}.*.tmp", f".{MERGED}.*.old", ".gguf.*.tmp"):
@@ -97,7 +94,7 @@ def _merge(work: _Work, layout: shards.Layout) -> None:
     target = job.request.output_dir / MERGED
     with files.atomic_folder(target) as fresh:
         unties = _write_weights(work, layout, fresh)
-        change = ConfigChange(job.dtype, unties)
+        change = ConfigChange(job.dtype, unties, job.plan.vocabulary(job.base))
         work.checks.append(copy_surroundings(job.base, job.adapter_folder, fresh, change))
         if job.request.verify:
             _prove(work, fresh)
@@ -122,7 +119,7 @@ def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
         run.raise_if_stopped()
         run.progress(done / 1e6, total / 1e6, "MB", "merging")
 
-    shards.write_merged(job.base, job.plan, layout, folder, _cast(job), on_bytes)
+    shards.write_merged(job.recipe, job.plan, layout, folder, on_bytes)
     return job.plan.unties
 
 
@@ -133,7 +130,8 @@ def _prove(work: _Work, folder: Path) -> None:
     arithmetic = arithmetic_for(job.base)
     run.stage("asking base + adapter")
     rounded_to = None if job.plan.unties else job.dtype
-    reference = measure_reference(job.base, job.adapters, probes, arithmetic, rounded_to, job.settings)
+    unmerged = Unmerged(job.base, job.adapters, job.plan.vocabulary(job.base))
+    reference = measure_reference(unmerged, probes, arithmetic, rounded_to, job.settings)
     if reference.adapter_kl == 0:
         raise shards.no_op()
     run.raise_if_stopped()

@@ -81,13 +81,13 @@ def refuse_full_disk(space: Disk, output_dir: Path) -> None:
         )
 
 
-def tokenizer_checks(base: Checkpoint, adapter: Path | None) -> list[Check]:
+def tokenizer_checks(base: Checkpoint, adapter: Path | None, grown_to: int | None) -> list[Check]:
     """Whether every token has an embedding row.
 
     Raises:
         ModelError: One has not.
     """
-    check = vocabulary_check(tokenizer_folder(base.folder, adapter), base)
+    check = vocabulary_check(tokenizer_folder(base.folder, adapter), base, grown_to)
     if check is None:
         return []
     if check.status == "fail":

@@ -24,6 +24,8 @@ class ConfigChange:
 
     dtype: str
     unties: bool
+    vocabulary: int | None = None
+    """Rows of an embedding that added tokens made longer."""
 
 
 def copy_surroundings(base: Checkpoint, adapter: Path | None, folder: Path, change: ConfigChange) -> Check:
@@ -35,6 +37,8 @@ def copy_surroundings(base: Checkpoint, adapter: Path | None, folder: Path, chan
     config["dtype"] = change.dtype
     if change.unties:
         config["tie_word_embeddings"] = False
+    if change.vocabulary:
+        config["vocab_size"] = change.vocabulary
     _write_json(folder / "config.json", config)
     source = tokenizer_folder(base.folder, adapter)
     for name in TOKENIZER_FILES:
@@ -96,16 +100,19 @@ def _eos(folder: Path) -> tuple[str | None, int | None]:
     return token, Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(token)
 
 
-def vocabulary_check(tokenizer: Path, base: Checkpoint) -> Check | None:
+def vocabulary_check(tokenizer: Path, base: Checkpoint, grown_to: int | None) -> Check | None:
     """Whether every token has a row in the embedding; None where that cannot be known from the files."""
     if base.embedding is None or not (tokenizer / "tokenizer.json").is_file():
         return None
     from tokenizers import Tokenizer
 
-    rows = base.tensors[base.embedding].shape[0]
+    rows = grown_to or base.tensors[base.embedding].shape[0]
     highest = max(Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab().values())
     if highest < rows:
-        return Check(name="vocabulary", status="pass", details=f"{highest + 1:,} token ids, {rows:,} embedding rows.")
+        details = f"{highest + 1:,} token ids, {rows:,} embedding rows."
+        if grown_to:
+            details += " The adapter brings rows for added tokens; the merged model's vocabulary is its own."
+        return Check(name="vocabulary", status="pass", details=details)
     return Check(
         name="vocabulary",
         status="fail",

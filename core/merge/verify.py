@@ -64,19 +64,31 @@ def arithmetic_for(base: Checkpoint) -> str:
     return "float32" if base.parameters * 4 < FITS * free else machine.dtype
 
 
+@dataclass(frozen=True)
+class Unmerged:
+    """A base with its adapters beside it: what a merged model has to equal."""
+
+    base: Checkpoint
+    adapters: Sequence[Weighted]
+    vocabulary: int | None = None
+    """Embedding rows where adapters bring some for added tokens."""
+
+    def load(self, arithmetic: str, settings: Settings) -> Any:
+        """It in memory, by peft, which shares no code with the merge."""
+        model = load_base(self.base.folder, dtype=arithmetic, settings=settings)
+        if self.vocabulary:
+            model.resize_token_embeddings(self.vocabulary, mean_resizing=False)
+        return attach(model, self.adapters)
+
+
 def measure_reference(
-    base: Checkpoint,
-    adapters: Sequence[Weighted],
-    probes: Probes,
-    arithmetic: str,
-    rounded_to: str | None,
-    settings: Settings,
+    unmerged: Unmerged, probes: Probes, arithmetic: str, rounded_to: str | None, settings: Settings
 ) -> Reference:
     """Ask base + adapters, unmerged; and again merged and rounded to a number format, to know what that alone costs.
 
     `rounded_to` is None where peft cannot merge what lies in memory (an adapter on tied embeddings).
     """
-    model = attach(load_base(base.folder, dtype=arithmetic, settings=settings), adapters)
+    model = unmerged.load(arithmetic, settings)
     logits = tuple(_logits(model, probe) for probe in probes.probes)
     log_probabilities = tuple(one.log_softmax(-1) for one in logits)
     with model.disable_adapter():

@@ -1,5 +1,6 @@
 """Adapters for tests, made by peft itself with random weights, and a merge run in this process."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,23 @@ from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 
+from ..tiny import tiny_model
 
-def make_adapter(base: Path, folder: Path, *, seed: int = 1, strength: float = 0.3, **config: Any) -> Path:
-    """A LoRA adapter whose every trained weight is random, as peft saves it."""
+
+def make_adapter(
+    base: Path, folder: Path, *, seed: int = 1, strength: float = 0.3, added_tokens: tuple[str, ...] = (), **config: Any
+) -> Path:
+    """A LoRA adapter whose every trained weight is random, as peft saves it; with its tokenizer if tokens are added."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if added_tokens:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+        tokenizer.add_tokens(list(added_tokens))
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        tokenizer.save_pretrained(folder)
     options: dict[str, Any] = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]} | config
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -59,15 +69,16 @@ def logits(model: Any, ids: list[int]) -> Any:
         return model.eval()(torch.tensor([ids])).logits
 
 
-def peft_logits(base: Path, adapter: Path, ids: list[int]) -> Any:
-    """What base + adapter say, asked through peft alone."""
+def peft_logits(base: Path, adapter: Path, ids: list[int], rows: int | None = None) -> Any:
+    """What base + adapter say, asked through peft alone; with `rows` the base's vocabulary is made that long first."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    return logits(
-        PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter), ids
-    )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if rows:
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    return logits(PeftModel.from_pretrained(model, adapter), ids)
 
 
 def merged_logits(folder: Path, ids: list[int]) -> Any:
@@ -95,3 +106,22 @@ def saved_weights(folder: Path) -> dict[str, Any]:
     for file in sorted(folder.glob("*.safetensors")):
         weights |= load_file(file)
     return weights
+
+
+def tiny_gpt2(folder: Path, *, prefix: str) -> Path:
+    """A GPT-2, whose layers store (in, out), with the tiny model's tokenizer; hub files of it lack the prefix."""
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tiny_model(folder)
+    rows = json.loads((folder / "config.json").read_bytes())["vocab_size"]
+    shape: dict[str, Any] = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}
+    config = GPT2Config(vocab_size=rows, bos_token_id=1, eos_token_id=2, **shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    named = {prefix + name.removeprefix("transformer."): tensor for name, tensor in weights.items()}
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

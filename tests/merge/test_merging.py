@@ -17,6 +17,7 @@ from .support import (
     peft_merged_weights,
     proof_of,
     saved_weights,
+    tiny_gpt2,
 )
 
 pytestmark = [
@@ -69,6 +70,44 @@ def test_merged_weights_equal_pefts_merge(settings, config):
     ours, theirs = saved_weights(settings.roots[0] / "out" / "merged"), peft_merged_weights(base, adapter)
     assert ours.keys() == theirs.keys()
     assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-5
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("config", [{}, {"modules_to_save": ["embed_tokens", "lm_head"]}], ids=["grown", "trained"])
+def test_added_tokens_make_the_vocabulary_longer(settings, tied, config):
+    base = model(settings, tied=tied)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", added_tokens=("<|a|>", "<|b|>"), **config)
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    rows = json.loads((base / "config.json").read_bytes())["vocab_size"] + 2
+    merged = json.loads((folder_of(result) / "config.json").read_bytes())
+    assert merged["vocab_size"] == rows
+    assert merged["tie_word_embeddings"] is (tied and not config)
+    ids = [*IDS, rows - 2, rows - 1]
+    expected = peft_logits(base, adapter, ids, rows=rows)
+    assert expected.shape[-1] == rows
+    assert (merged_logits(folder_of(result), ids) - expected).abs().max() < 3e-5
+    assert "added tokens" in next(check.details for check in result.checks if check.name == "vocabulary")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_single_trained_tokens_take_their_rows(settings, tied):
+    base = model(settings, tied=tied)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", trainable_token_indices=[5, 9])
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    assert result.method == "shards"
+    assert (merged_logits(folder_of(result), IDS) - peft_logits(base, adapter, IDS)).abs().max() < 3e-5
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to")  # peft, for layers of both kinds
+@pytest.mark.parametrize("prefix", ["transformer.", ""], ids=["as_saved", "names_of_the_bare_model"])
+def test_layers_that_store_in_by_out_merge_the_right_way_round(settings, prefix):
+    base = tiny_gpt2(settings.roots[0] / "base", prefix=prefix)
+    names = ["c_attn", "c_proj", "lm_head"]  # c_proj is square; peft saves the last layer's way round for all of them
+    adapter = make_adapter(base, settings.roots[0] / "adapter", target_modules=names)
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    assert result.method == "shards"
+    assert set(saved_weights(base)) <= set(saved_weights(folder_of(result)))
+    assert (merged_logits(folder_of(result), IDS) - peft_logits(base, adapter, IDS)).abs().max() < 3e-5
 
 
 def test_small_shards_hold_the_same_weights_as_one_file(settings):
