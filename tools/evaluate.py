@@ -16,7 +16,22 @@ Example: {"model_name": "smollm2-135m-instruct", "finetuned_path": "work/model",
 
 
 def next_steps(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
-    """After a good result merge; after a bad one look at the data or train again; after a base-only one train."""
+    """What waits for a judge first; then, after a good result merge, after a bad one train again."""
+    return (*_to_judge(result), *_by_verdict(request, result))
+
+
+def _to_judge(result: EvaluateResult) -> tuple[NextStep, ...]:
+    judging = result.judging
+    if judging is None or judging.judge == "endpoint" or judging.judged == judging.pairs:
+        return ()
+    call = {"action": "judge", "run_id": judging.run_id}
+    if judging.page_path is None:
+        return (NextStep(tool="runs", arguments=call, why="Judge the answers blind, page by page."),)
+    call["votes_path"] = "<what people exported from judge.html>"
+    return (NextStep(tool="runs", arguments=call, why="Count the votes of those who judged on the page."),)
+
+
+def _by_verdict(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
     shared = {"model_name": request.model_name}
     beside = {name: str(request.output_dir.parent / name) for name in ("merged", "trained")}
     train = {**shared, "data_path": str(request.data_path.parent), "output_dir": beside["trained"]}
@@ -40,5 +55,5 @@ TOOL = mode_tool(
     title="Evaluate a fine-tuned model",
     description=DESCRIPTION,
     next_steps=next_steps,
-    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=False),
+    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
 )

@@ -3,21 +3,24 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 from pydantic import Field
 
-from ..core.errors import InputError
+from ..core.errors import DataError, InputError
+from ..core.evaluate.result import Choice
 from ..core.reports.markdown import number, shorten, table
 from ..core.runs import index, watch
+from ..core.runs.mode import load
 from ..core.runs.record import RunFolder, RunState
 from ..core.schema import Model
 from ..core.untrusted import fence
 from .modes import REPORT_LIMIT, run_reply
-from .spec import Caller, Hints, Reply, Tool
+from .spec import Caller, Hints, NextStep, Reply, Tool
 
-Action = Literal["list", "status", "wait", "logs", "metrics", "report", "compare", "cancel", "resume"]
-ABOUT_ONE_RUN = ("status", "wait", "logs", "metrics", "report", "cancel", "resume")
+Action = Literal["list", "status", "wait", "logs", "metrics", "report", "compare", "judge", "cancel", "resume"]
 MAX_REPORT = 40_000  # characters; clients cut longer texts without a word
 
 
@@ -25,13 +28,20 @@ class RunsInput(Model):
     """What to know of runs, or to do with one."""
 
     action: Action
-    """list: newest first. compare: side by side. cancel: stop at a checkpoint. resume: go on from there."""
+    """list: newest first. compare: side by side, evaluations item by item. judge: an evaluation's answers, blind. \
+cancel: stop at a checkpoint. resume: go on from there."""
 
     run_id: str | None = None
     """The run; needed by all but list and compare."""
 
     run_ids: tuple[str, ...] = Field(default=(), max_length=20)
     """Two or more runs to compare."""
+
+    verdicts: dict[str, Choice] = Field(default_factory=dict)
+    """Yours, by pair (judge)."""
+
+    votes_path: Path | None = None
+    """People's: judge.html's export, or a folder of them."""
 
     wait_s: float = Field(default=20, ge=0, le=25)
     """Seconds that wait, cancel and resume give the run."""
@@ -85,6 +95,10 @@ class RunsResult(Model):
     left_out: int = 0
     """Lines or runs that the limit left out."""
     comparison: tuple[ComparedRun, ...] | None = None
+    scores: tuple[dict[str, Any], ...] | None = None
+    """Of compared evaluations, on common items."""
+    pairs: tuple[dict[str, str], ...] | None = None
+    """Answers to judge; untrusted."""
 
 
 def runs_tool(mode_tools: Sequence[Tool]) -> Tool:
@@ -95,7 +109,7 @@ def runs_tool(mode_tools: Sequence[Tool]) -> Tool:
         if request.action == "list":
             return _list(request, caller)
         if request.action == "compare":
-            return _compare(request, caller)
+            return await _compare(request, by_mode, caller)
         if request.run_id is None:
             raise InputError(f"run_id: needed for action {request.action}.", "Find it with action list.")
         return await _about_one(request, index.find(request.run_id, caller.settings), by_mode, caller)
@@ -123,6 +137,8 @@ async def _about_one(request: RunsInput, folder: RunFolder, by_mode: Mapping[str
             return _metrics(request, folder)
         case "report":
             return _report(folder)
+        case "judge":
+            return await _judge(request, folder, by_mode[folder.record().mode], caller)
         case "cancel":
             status = await watch.cancel(folder, request.wait_s)
         case "resume":
@@ -210,12 +226,30 @@ def _report(folder: RunFolder) -> Reply[Any]:
     return reply.model_copy(update={"report_markdown": shorten(text, MAX_REPORT, str(folder.report_path))})
 
 
-def _compare(request: RunsInput, caller: Caller) -> Reply[Any]:
+async def _judge(request: RunsInput, folder: RunFolder, tool: Tool, caller: Caller) -> Reply[Any]:
+    mode = tool.mode
+    if mode is None or mode.judge is None:
+        raise InputError(f"Run {folder.run_id} made no answers to judge.", "Name a run of evaluate with a judge.")
+    judge = load(mode.judge)
+    page = await anyio.to_thread.run_sync(judge, folder, request.verdicts, request.votes_path, caller.settings)
+    status = watch.observe(folder)
+    if page is None:
+        return run_reply(tool, folder, status)
+    verdicts = {pair.pair: "<A, B, tie or both bad>" for pair in page.pairs}
+    arguments = {"action": "judge", "run_id": folder.run_id, "verdicts": verdicts}
+    step = NextStep(tool="runs", arguments=arguments, why="Give your verdicts and get the next pairs.")
+    result = RunsResult(pairs=tuple(pair.model_dump() for pair in page.pairs), left_out=page.left - len(page.pairs))
+    reply = _reply(folder, status.status, result, "")
+    return reply.model_copy(update={"report_markdown": page.markdown, "next_steps": (step,)})
+
+
+async def _compare(request: RunsInput, by_mode: Mapping[str, Tool], caller: Caller) -> Reply[Any]:
     if len(request.run_ids) < 2:
         raise InputError("run_ids: two or more runs are needed to compare.", "Find them with action list.")
     folders = [index.find(run_id, caller.settings) for run_id in request.run_ids]
     asked = [folder.record().resolved for folder in folders]
-    differing = [name for name in asked[0] if any(other.get(name) != asked[0].get(name) for other in asked)]
+    names = dict.fromkeys(name for one in asked for name in one)
+    differing = [name for name in names if any(other.get(name) != asked[0].get(name) for other in asked)]
     compared = tuple(_compared(folder, differing) for folder in folders)
     measured = list(dict.fromkeys(name for run in compared for name in run.last_metrics if name != "time"))
     rows = [
@@ -224,7 +258,27 @@ def _compare(request: RunsInput, caller: Caller) -> Reply[Any]:
         for run in compared
     ]  # fmt: skip
     text = "# Comparison\n\n" + table(("Run", "Status", "Seconds", *differing, *measured, "Result"), rows)
-    return _reply(None, "succeeded", RunsResult(comparison=compared), text)
+    result = RunsResult(comparison=compared)
+    try:
+        versus = await _versus(compared, folders, by_mode)
+    except DataError as error:  # the runs still stand side by side
+        return _reply(None, "succeeded", result, f"{text}\n{error.problem} {error.next_step}\n")
+    if versus is None:
+        return _reply(None, "succeeded", result, text)
+    result = result.model_copy(update={"scores": tuple(score.model_dump() for score in versus.scores)})
+    return _reply(None, "succeeded", result, f"{text}\n{versus.markdown}")
+
+
+async def _versus(
+    compared: Sequence[ComparedRun], folders: Sequence[RunFolder], by_mode: Mapping[str, Tool]
+) -> Any | None:
+    """The runs item by item, where all are finished runs of one mode that can do that."""
+    if {(run.mode, run.status) for run in compared} != {(compared[0].mode, "succeeded")}:
+        return None
+    mode = by_mode[compared[0].mode].mode
+    if mode is None or mode.compare is None:
+        return None
+    return await anyio.to_thread.run_sync(load(mode.compare), folders)
 
 
 def _compared(folder: RunFolder, differing: Sequence[str]) -> ComparedRun:

@@ -56,6 +56,10 @@ def mean_of(sums: Array) -> Array:
 
 MEAN = Statistic(value=mean_of)
 SHARE = Statistic(value=mean_of, binary=True)
+PERPLEXITY = Statistic(
+    value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]), higher_is_better=False, contrast="percent"
+)
+"""Of rows (negative log likelihood, tokens)."""
 
 
 def rows_of(values: Sequence[float]) -> Array:
@@ -172,6 +176,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
+
+
+def statistic_of(*rows: Array) -> Statistic:
+    """SHARE where all the rows (value, 1) are right or wrong, MEAN otherwise."""
+    return SHARE if all(np.isin(one[:, 0], (0, 1)).all() for one in rows) else MEAN
 
 
 def judge(comparison: Comparison, adjusted_p: float, higher_is_better: bool) -> Verdict:

@@ -12,13 +12,15 @@ from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..settings import Settings
 from ..untrusted import clean
-from . import conclusions, plan, tables
+from . import conclusions, items, judging, plan, tables
 from .benchmarks import Benchmarks
 from .contestants import Side, visit
+from .endpoint import Endpoint, unclear
 from .measured import Measured, measured
 from .request import EvaluateRequest
 from .result import EvaluateResult, Sample
 from .subject import Subject, read_subject
+from .votes import Ballots
 
 SHOWN_CHARACTERS = 1_200
 
@@ -47,6 +49,10 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
         max_new_tokens=subject.max_new_tokens,
         checks=subject.checks,
     )
+    endpoint = _endpoint(request)
+    if endpoint is not None:
+        pairs = min(request.judge_pairs, len(subject.examples))
+        result = result.model_copy(update={"checks": (*result.checks, endpoint.check(pairs))})
     if request.dry_run:
         return result.model_copy(update={"plan": plan.expect(subject, request, look(), benchmarks)})
     run.stage("loading the model")
@@ -59,11 +65,15 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
     result = result.model_copy(update=tables.fill(subject, base, finetuned, request))
+    if finetuned is not None:
+        items.write(run.folder.path, items.collect(subject, base, finetuned))
     samples = _samples(subject, base, finetuned)
     _write_samples(request, samples)
     shown = tuple(_shortened(samples[i]) for i in subject.shown)
     kept = {"samples": shown, "samples_path": str(request.output_dir / "samples.jsonl")}
     result = conclusions.draw(result.model_copy(update=kept), base, finetuned)
+    if request.judge != "none":
+        result = _judged(result, samples, request, run, endpoint)
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
 
 
@@ -72,6 +82,22 @@ def _benchmarks(request: EvaluateRequest, run: ActiveRun) -> Benchmarks | None:
         return None
     run.stage("finding the benchmarks")
     return Benchmarks(request.benchmarks, request.benchmarks_dir, request.limit)
+
+
+def _judged(
+    result: EvaluateResult, samples: list[Sample], request: EvaluateRequest, run: ActiveRun, endpoint: Endpoint | None
+) -> EvaluateResult:
+    """The result with its pairs laid out, and judged already where a model does that."""
+    docket = judging.begin(result, samples, request, run)
+    if endpoint is None:
+        return judging.settle(result, docket, Ballots())
+    ballots = endpoint.judge(docket, run)
+    result = result.model_copy(update={"checks": (*result.checks, *unclear(docket, ballots))})
+    return judging.settle(result, docket, ballots)
+
+
+def _endpoint(request: EvaluateRequest) -> Endpoint | None:
+    return Endpoint(request.judge_model) if request.judge == "endpoint" else None
 
 
 def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Sample]:

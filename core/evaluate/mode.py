@@ -1,7 +1,7 @@
 """Evaluate as a mode."""
 
 from ..runs.mode import Mode
-from .request import EvaluateRequest, inputs, outputs, resolve
+from .request import EvaluateRequest, environment, inputs, outputs, resolve
 from .result import EvaluateResult
 
 MODE = Mode(
@@ -15,4 +15,7 @@ MODE = Mode(
     run="faion_finetuner.core.evaluate.evaluation:run",
     report="faion_finetuner.core.evaluate.report:report",
     uses_accelerator=True,
+    environment=environment,
+    judge="faion_finetuner.core.evaluate.judging:judge",
+    compare="faion_finetuner.core.evaluate.versus:compare_runs",
 )

@@ -3,7 +3,7 @@
 from ..reports.markdown import bytes_size, number, percent, table
 from ..reports.report import Figure, Report
 from ..untrusted import fence
-from . import wording
+from . import judged_report, wording
 from .figure import picture
 from .result import EvaluateResult, Generations, Likelihood, ScoreRow
 
@@ -25,6 +25,7 @@ def report(result: EvaluateResult) -> Report:
             _benchmarks(result),
             "## Task-Specific Evaluation",
             _scores(result),
+            *judged_report.section(result.judging),
             "## Sample Outputs",
             _samples(result),
             "## Regression Check",
@@ -66,6 +67,8 @@ def _headline(result: EvaluateResult) -> str:
     failed = [check.details for check in result.checks if check.status == "fail"]
     worse = [row.capability for row in result.regression if row.status == "warn"]
     parts = [first, *failed, _main_numbers(result)]
+    if result.judging is not None and result.judging.judged:
+        parts.append(wording.judged(result.judging))
     if worse:
         parts.append(f"It may have lost some of: {', '.join(worse)}.")
     return " ".join(part for part in parts if part)
@@ -160,13 +163,12 @@ def _scores(result: EvaluateResult) -> str:
 
 
 def _cells(row: ScoreRow) -> tuple[object, ...]:
-    p_value = None if row.p_value is None else "< 0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
     return (
         wording.value(row, row.base),
         wording.value(row, row.finetuned),
         wording.delta(row),
         wording.interval(row),
-        p_value,
+        wording.p_value(row.p_value),
         row.n,
         row.verdict,
     )
@@ -184,7 +186,8 @@ def _endings(result: EvaluateResult) -> str:
 
 def _samples(result: EvaluateResult) -> str:
     if not result.samples:
-        return "None were asked for."
+        held_back = result.judging is not None and result.judging.judged < result.judging.pairs
+        return "Held back until the pairs are judged." if held_back else "None were asked for."
     told = ["Drawn at random, not chosen. What stands in the boxes was written by data or models."]
     for n, sample in enumerate(result.samples, start=1):
         told += [f"### Example {n}", "**Prompt:**", _boxed(sample.prompt), "**Reference:**", _boxed(sample.reference)]

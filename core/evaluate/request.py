@@ -1,5 +1,6 @@
 """What to evaluate, and the light checks of it."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,10 @@ from ..models.source import TRUST_LINE, check_folder, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
+from .result import Judge
+
+ENDPOINT = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+PAGE = "judge.html"  # for people who judge
 
 Metric = Literal[
     "perplexity", "loss", "exact_match", "accuracy", "f1", "number_match", "json_valid", "json_fields", "token_f1",
@@ -48,6 +53,15 @@ class EvaluateRequest(RunRequest):
     regression_margin: float = Field(default=0.1, ge=0, le=1)
     """How far a capability's share of right answers may fall before it warns."""
 
+    judge: Judge = "none"
+    """Blind judge of answers: assistant (you, through `runs`), human (HTML page) or endpoint."""
+
+    judge_pairs: int = Field(default=20, ge=1, le=1000)
+    """Rows to judge."""
+
+    judge_model: str | None = None
+    """The endpoint's, at OPENAI_BASE_URL."""
+
 
 def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
     """The request with absolute paths.
@@ -63,8 +77,24 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
         "benchmarks_dir": problems.attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
         "output_dir": problems.attempt(lambda: paths.confine(request.output_dir, settings)),
     }
+    _check_judge(request, problems)
     problems.raise_any()
     return request.model_copy(update=found)
+
+
+def _check_judge(request: EvaluateRequest, problems: Problems) -> None:
+    if request.judge != "none" and request.finetuned_path is None:
+        problems.add("judge: there is nothing to compare the base with.", "Give finetuned_path, or judge: none.")
+    if request.judge == "endpoint" and not any(os.environ.get(name) for name in ENDPOINT):
+        problems.add(
+            f"judge: an endpoint needs {' or '.join(ENDPOINT)} in the server's environment.",
+            "Start the server with them, or choose judge: assistant or human.",
+        )
+
+
+def environment(request: EvaluateRequest) -> tuple[str, ...]:
+    """The variables behind an endpoint that judges; none otherwise."""
+    return ENDPOINT if request.judge == "endpoint" else ()
 
 
 def _model(name: str, settings: Settings) -> str:
@@ -133,5 +163,6 @@ def inputs(request: EvaluateRequest) -> tuple[Path, ...]:
 
 
 def outputs(request: EvaluateRequest) -> tuple[str, ...]:
-    """The answers of all rows, and a picture where there is something to compare."""
-    return ("samples.jsonl", "evaluation.png") if request.finetuned_path else ("samples.jsonl",)
+    """The answers of all rows, a picture where there is something to compare, and the page for people who judge."""
+    page = (PAGE,) if request.judge == "human" else ()
+    return ("samples.jsonl", "evaluation.png", *page) if request.finetuned_path else ("samples.jsonl",)

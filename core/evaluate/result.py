@@ -11,6 +11,8 @@ from ..schema import Model
 Verdict = Literal["improved", "regressed", "no evidence", "too few items"]
 Finding = Literal["improved", "regressed", "mixed", "no evidence", "too few items", "base only", "not trustworthy"]
 AnswerKind = Literal["labels", "json", "numbers", "short text", "text"]
+Judge = Literal["none", "assistant", "human", "endpoint"]
+Choice = Literal["A", "B", "tie", "both bad"]
 TextScore = Literal[
     "accuracy", "f1", "exact_match", "number_match", "json_valid", "json_fields", "token_f1", "bleu", "chrf",
     "rouge1", "rouge2", "rougeL",
@@ -61,6 +63,26 @@ class ScoreRow(Model):
     higher_is_better: bool = True
 
 
+class ComparedScore(Model):
+    """One score of several fine-tuned models on the items that all of them were measured on."""
+
+    name: str
+    metric: str
+    n: int
+    base: float | None
+    """Null when the runs had different bases."""
+    finetuned: tuple[float, ...]
+    best: str
+    """Run with the best value."""
+    delta: float
+    """best - next best."""
+    ci95: Interval | None = None
+    p_value: float | None = None
+    """Paired, best against next best, Holm-corrected over the table."""
+    proven: bool
+    """Whether p_value is below 0.05."""
+
+
 class Sample(Model):
     """One held-out example answered by both; untrusted text, shortened."""
 
@@ -91,6 +113,78 @@ class Generations(Model):
     """Stopped by the token limit, not by the model."""
     empty: int
     mean_tokens: float
+
+
+class ShownPair(Model):
+    """Two answers to judge; all texts are untrusted."""
+
+    pair: str
+    """Its number, for `verdicts`."""
+    prompt: str
+    reference: str
+    a: str
+    b: str
+
+
+class Rater(Model):
+    """One judge."""
+
+    name: str
+    judged: int
+    """Pairs."""
+    win_rate: float | None
+    position_flips: int | None
+
+
+class JudgingDetails(Model):
+    """What besides quality may have decided, and who judged."""
+
+    both_bad: int = 0
+    """Of the ties."""
+    first_won: float | None = None
+    """Share of decided votes for the answer shown first; 0.5 is no bias."""
+    longer_won: float | None = None
+    """Share of decided votes for the longer answer."""
+    raters: tuple[Rater, ...] = ()
+
+
+class Judging(Model):
+    """Blind comparison of both models' answers; wins are the fine-tuned model's."""
+
+    judge: Judge
+    run_id: str
+    """For `runs`, action judge."""
+    page_path: str | None = None
+    """The page for people."""
+    pairs: int
+    """Rows drawn."""
+    judged: int = 0
+    """Pairs with a verdict; equal answers are ties."""
+    wins: int = 0
+    ties: int = 0
+    losses: int = 0
+    win_rate: float | None = None
+    """Wins and half the ties as a share of judged."""
+    ci95: Interval | None = None
+    """Of win_rate."""
+    p_value: float | None = None
+    """Exact sign test, wins against losses."""
+    verdict: Verdict | None = None
+    position_flips: int | None = None
+    """Pairs whose verdict changed with the order; they are ties. Null when each was seen once."""
+    agreement: float | None = None
+    """Krippendorff's alpha of several judges; 1 is perfect, 0 chance."""
+    details: JudgingDetails = JudgingDetails()
+
+
+class LengthBin(Model):
+    """Mean loss of the answers of one range of length."""
+
+    tokens_from: int
+    tokens_to: int
+    n: int
+    base: float
+    finetuned: float | None = None
 
 
 class Plan(Model):
@@ -138,6 +232,8 @@ class EvaluateResult(Model):
     max_new_tokens: int | None = None
     checks: tuple[Check, ...] = ()
     recommendations: tuple[str, ...] = ()
+    judging: Judging | None = None
+    loss_by_length: tuple[LengthBin, ...] = ()
     samples_path: str | None = None
     """All answers, one JSON object a line."""
     plan: Plan | None = Field(default=None)

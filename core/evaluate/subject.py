@@ -68,7 +68,8 @@ def read_subject(request: EvaluateRequest, settings: Settings) -> Subject:
         )
     examples = tuple(example for example, _ in usable)
     references = tuple(answer_of(example) for example in examples)
-    asked = range(len(examples)) if choice.scores else range(min(request.samples, len(examples)))
+    wanted = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
+    asked = range(len(examples)) if choice.scores else range(min(wanted, len(examples)))
     checks = (
         *prompt_check,
         _rows_check(len(found), len(drawn), len(usable)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .comparison import ALPHA, MEAN, SHARE, Array, Comparison, Statistic, compare, holm, judge, rows_of
+from .comparison import ALPHA, PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
 from .likelihood import ItemLikelihood
 from .measured import Measured
 from .probe_items import CAPABILITIES
@@ -22,9 +22,6 @@ CHANCE = 0.25  # four answers each
 
 Sums = Callable[[ItemLikelihood], tuple[float, int]]
 
-PERPLEXITY = Statistic(
-    value=lambda sums: np.exp(sums[..., 0] / sums[..., 1]), higher_is_better=False, contrast="percent"
-)
 LOSS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1])
 
 
@@ -121,7 +118,8 @@ def _benchmark_rows(base: Measured, finetuned: Measured | None, seed: int) -> tu
         if score.items and (other is None or other.items.keys() == score.items.keys()):
             rows = rows_of(list(score.items.values()))
             theirs = rows_of([other.items[key] for key in score.items]) if other else None
-            comparison = compare(_kind(rows, theirs), rows, theirs, seed)
+            statistic = statistic_of(rows) if theirs is None else statistic_of(rows, theirs)
+            comparison = compare(statistic, rows, theirs, seed)
         else:  # the metric is no mean of its items: its values stand, without a test
             value, theirs_value = score.value, other.value if other else None
             delta = theirs_value - value if value is not None and theirs_value is not None else None
@@ -130,11 +128,6 @@ def _benchmark_rows(base: Measured, finetuned: Measured | None, seed: int) -> tu
             )
         found.append((score.metric, score.higher_is_better, comparison))
     return tuple(row.model_copy(update={"name": name}) for name, row in zip(names, _judged("", found), strict=True))
-
-
-def _kind(rows: Array, others: Array | None) -> Statistic:
-    values = rows[:, 0] if others is None else np.concatenate([rows[:, 0], others[:, 0]])
-    return SHARE if np.isin(values, (0, 1)).all() else MEAN
 
 
 def _regression_rows(

@@ -1,6 +1,6 @@
 """Scores and differences as people read them."""
 
-from .result import Interval, ScoreRow
+from .result import Interval, Judging, ScoreRow
 from .scores import SCORES
 
 BIG_SCALE = ("bleu", "chrf")
@@ -50,3 +50,20 @@ def change(row: ScoreRow) -> str:
 
 def _signed(row: ScoreRow, number: float) -> str:
     return f"{number * 100:+.1f}" if is_share(row) else f"{number:+.2f}"
+
+
+def judged(found: Judging) -> str:
+    """What blind judging found, as a sentence with its evidence."""
+    if found.win_rate is None or found.ci95 is None:
+        return f"Blind judging: none of {found.pairs} pairs is judged yet."
+    counts = f"{found.wins} won, {found.ties} tied, {found.losses} lost"
+    low, high = (f"{end:.0%}" for end in found.ci95)
+    return (
+        f"Blind judging of {found.judged} pairs: the fine-tuned model's answers won {found.win_rate:.0%} "
+        f"(95% interval {low} to {high}; {counts}; p {p_value(found.p_value)}): {found.verdict}."
+    )
+
+
+def p_value(number: float | None) -> str | None:
+    """A p-value with three digits."""
+    return None if number is None else "< 0.001" if number < 0.001 else f"{number:.3f}"

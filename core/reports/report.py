@@ -48,8 +48,9 @@ def write_report(report: Report, run_dir: Path, output_dir: Path | None) -> None
     text = report.markdown.rstrip() + "\n" + SIGNATURE
     page = to_html(report.title, text, report.figures)
     for name, content in (("report.md", text), ("report.html", page)):
+        free = output_dir is not None and _is_free_or_ours(output_dir, run_dir.parent, name)  # before ours is replaced
         files.write_text(run_dir / name, content)
-        if output_dir is not None and _is_free_or_ours(output_dir, run_dir.parent, name):
+        if output_dir is not None and free:
             files.write_text(output_dir / name, content)
     pictures = [figure for figure in report.figures if figure.media_type == "image/png"]  # a chart is in the page only
     for figure in pictures:

@@ -52,6 +52,12 @@ class Mode(Generic[RequestT, ResultT]):
     environment: Callable[[RequestT], tuple[str, ...]] = lambda _: ()
     """Names of further environment variables that a request's worker may see, such as that of a key."""
 
+    judge: str | None = None
+    """Address of `judge(folder, verdicts, votes_path, settings) -> Page | None`, where finished runs can be judged."""
+
+    compare: str | None = None
+    """Address of `compare_runs(folders) -> Versus`, where the items of several finished runs can be compared."""
+
 
 def load(address: str) -> Any:
     """The object at "module:name"."""
