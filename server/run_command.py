@@ -26,7 +26,8 @@ async def run_command(tool: Tool, given: dict[str, Any], settings: Settings, as_
             reply = await tool.call(parse(tool.input, given), caller)
         else:
             reply = await tool.call(parse(tool.input, given | {"wait_s": 0}), caller)
-            reply = await _to_the_end(tool, reply, settings, bar)
+            if reply.run_id is not None:  # else it was answered at once
+                reply = await _to_the_end(tool, reply, settings, bar)
     text = reply.model_dump_json(indent=2) if as_json else _as_text(reply)
     sys.stdout.write(text.rstrip() + "\n")
     failed = reply.error is not None or (tool.mode is not None and reply.status != "succeeded")

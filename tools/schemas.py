@@ -29,6 +29,8 @@ NOISE_IN_OUTPUT = frozenset(
     ]
 )
 TOLD_IN_INSTRUCTIONS = ("Check",)  # the same in five outputs; the server's instructions give its fields
+TOLD_BY_THEMSELVES = ("Event", "HostedMetric", "HostedCheckpoint", "TunedModel", "Leaving")  # plain words in each reply
+PLAIN_OBJECTS = (*TOLD_IN_INSTRUCTIONS, *TOLD_BY_THEMSELVES)
 SHAPED_LEVELS = 2  # of a result: its fields, and the fields of the objects that they hold
 
 
@@ -46,7 +48,7 @@ def output_schema(model: type[Model]) -> dict[str, Any]:
     """The object schema of a tool's structured content; a shape that stands in it more than once is defined once."""
     schema = model.model_json_schema(mode="serialization")
     definitions = schema.pop("$defs", {})
-    definitions |= {name: {"type": "object"} for name in TOLD_IN_INSTRUCTIONS if name in definitions}
+    definitions |= {name: {"type": "object"} for name in PLAIN_OBJECTS if name in definitions}
     text = json.dumps([schema, definitions])
     shared = {name for name in definitions if text.count(f'"#/$defs/{name}"') > 1 and "properties" in definitions[name]}
     plain = _plain_output(_inlined(schema, definitions, shared), levels=1, described=False)

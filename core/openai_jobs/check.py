@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from ..checks import Check
 from .data import DataFile, Violations
 from .lines import Rule
-from .request import Method
+from .providers import Method, Provider
 
-MAX_FILE_BYTES = 512 * 10**6
-MIN_EXAMPLES = 10
 GOOD_START = 50  # the service's guide sees clear gains from 50 to 100 examples
 
 NEXT_STEPS: dict[Rule, str] = {
@@ -32,45 +30,62 @@ RULES: dict[Method, tuple[Rule, ...]] = {
 }
 
 
-def data_checks(train: DataFile, valid: DataFile | None, method: Method, context: int) -> tuple[Check, ...]:
-    """All checks of the data, the same ones in the same order for every file of a method."""
+def data_checks(
+    train: DataFile, valid: DataFile | None, method: Method, provider: Provider, context: int
+) -> tuple[Check, ...]:
+    """All checks of the data, the same ones in the same order for every file of a method.
+
+    Args:
+        train: The training file, read.
+        valid: The validation file, read.
+        method: What the data is for.
+        provider: Whose limits count.
+        context: Most tokens of one example.
+    """
     files = [train] if valid is None else [train, valid]
     return (
-        _file_check(files),
-        _encoding_check(files),
-        _examples_check(train, valid),
+        _file_check(files, provider),
+        _encoding_check(files, provider),
+        _examples_check(train, valid, provider),
         *(_rule_check(rule, files) for rule in RULES[method]),
         _length_check(files, context),
         *((_overlap_check(train, valid),) if valid is not None else ()),
     )
 
 
-def _file_check(files: Sequence[DataFile]) -> Check:
-    large = [file for file in files if file.size_bytes > MAX_FILE_BYTES]
+def _file_check(files: Sequence[DataFile], provider: Provider) -> Check:
+    most = provider.max_file_mb
     sizes = ", ".join(f"{file.path.name} {file.size_bytes / 1e6:.2f} MB" for file in files)
+    details = f"{sizes}; at most {most} MB" if most else f"{sizes}; no limit is known"
+    large = [file for file in files if most and file.size_bytes > most * 10**6]
     if large:
         step = "Use fewer or shorter examples."
-        return Check(
-            name="File Size", status="fail", details=f"{sizes}; at most 512 MB", count=len(large), next_step=step
-        )
-    return Check(name="File Size", status="pass", details=f"{sizes}; at most 512 MB", count=0)
+        return Check(name="File Size", status="fail", details=details, count=len(large), next_step=step)
+    return Check(name="File Size", status="pass", details=details, count=0)
 
 
-def _encoding_check(files: Sequence[DataFile]) -> Check:
+def _encoding_check(files: Sequence[DataFile], provider: Provider) -> Check:
     marked = [file.path.name for file in files if file.has_bom]
-    if not marked:
-        return Check(name="Encoding", status="pass", details="no byte order mark", count=0)
-    details = f"{' and '.join(marked)} begin with a byte order mark; OpenAI refuses it, Azure asks for it"
-    step = "Save as UTF-8 without BOM for OpenAI."
+    if provider.byte_order_mark == "wanted" and len(marked) < len(files):
+        step = "Save as UTF-8 with BOM."
+        details = f"{provider.name} asks for a byte order mark"
+        return Check(name="Encoding", status="warn", details=details, count=len(files) - len(marked), next_step=step)
+    if not marked or provider.byte_order_mark == "wanted":
+        details = "no byte order mark" if not marked else "a byte order mark, as asked for"
+        return Check(name="Encoding", status="pass", details=details, count=0)
+    what = "refuses it" if provider.byte_order_mark == "refused" else "may refuse it"
+    details = f"{' and '.join(marked)} begin with a byte order mark; {provider.name} {what}"
+    step = "Save as UTF-8 without BOM."
     return Check(name="Encoding", status="warn", details=details, count=len(marked), next_step=step)
 
 
-def _examples_check(train: DataFile, valid: DataFile | None) -> Check:
+def _examples_check(train: DataFile, valid: DataFile | None, provider: Provider) -> Check:
+    least = provider.min_examples
     details = f"{train.path.name}: {train.examples:,} examples" + (
         f"; {valid.path.name}: {valid.examples:,} examples" if valid else ""
     )
-    if train.examples < MIN_EXAMPLES or (valid is not None and not valid.examples):
-        needed = f"{details}; training needs at least {MIN_EXAMPLES}, validation at least 1"
+    if train.examples < least or (valid is not None and not valid.examples):
+        needed = f"{details}; training needs at least {least}, validation at least 1"
         return Check(name="Examples", status="fail", details=needed, count=train.examples, next_step="Add examples.")
     if train.examples < GOOD_START:
         few = f"{details}; allowed, but gains show mostly from {GOOD_START}"

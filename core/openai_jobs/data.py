@@ -8,7 +8,7 @@ import orjson
 import xxhash
 
 from .lines import Problem, Rule, read_lines, starts_with_bom
-from .request import Method
+from .providers import Method
 from .rules import CHECK_LINE
 from .tokens import example_tokens
 

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from .offer import snapshot_of
-from .prices import PriceTable
+from .providers import Provider
 from .request import OpenAIRequest
 from .result import Estimate
 
-# The service's rule for epochs "auto", as its data preparation cookbook has it.
+# The rule for epochs "auto" that OpenAI published in its data preparation cookbook.
 USUAL_EPOCHS = 3
 MIN_PASSES, MAX_PASSES = 100, 25_000  # examples x epochs that it aims at
 MAX_AUTO_EPOCHS = 25
@@ -21,32 +20,35 @@ class Estimated:
     warnings: tuple[str, ...]
 
 
-def estimate_job(request: OpenAIRequest, examples: int, tokens: int, prices: PriceTable) -> Estimated:
+def estimate_job(request: OpenAIRequest, examples: int, tokens: int, provider: Provider) -> Estimated:
     """The cost of a job of this request.
 
     Args:
         request: The resolved request.
         examples: Training examples.
         tokens: Tokens of one pass over them, each example cut at the longest allowed.
-        prices: The price table.
+        provider: Who would train, at which prices.
     """
     if request.method == "reinforcement":
-        empty = _estimate(None, None, None, prices)
+        empty = _estimate(None, None, None, provider)
         return Estimated(empty, ("Reinforcement is billed by the hour and by the grader's tokens: not estimated.",))
     asked = request.hyperparameters.epochs
-    epochs = auto_epochs(examples) if asked == "auto" else asked
-    price = prices.usd_per_million_tokens.get(snapshot_of(request.model))
+    epochs = auto_epochs(examples) if asked is None else asked
+    known = provider.model(request.model)
+    price = known.training_usd if known else None
     warnings: list[str] = []
-    if asked == "auto":
+    if asked is None and provider.auto_epochs:
         warnings.append(f"The service chooses the epochs; its published rule gives {epochs} for {examples:,} examples.")
+    elif asked is None:
+        warnings.append(f"How {provider.name} chooses the epochs is not known; OpenAI's rule, {epochs}, is a guess.")
     if price is None:
-        known = ", ".join(sorted(prices.usd_per_million_tokens))
-        warnings.append(f"No price is known for this model, so usd is null. The table has: {known}.")
+        priced = ", ".join(sorted(model.name for model in provider.models if model.training_usd)) or "none"
+        warnings.append(f"No price is known for this model, so usd is null. Known for {provider.name}: {priced}.")
     usd = None if price is None else round(tokens * epochs * price / 1e6, 4)
     limit = request.max_cost_usd
-    if usd is not None and limit is not None and usd > limit:
+    if usd is not None and isinstance(limit, float) and usd > limit:
         warnings.append(f"The estimate of ${usd:,.2f} is above max_cost_usd ${limit:,.2f}.")
-    return Estimated(_estimate(tokens, epochs, usd, prices), tuple(warnings))
+    return Estimated(_estimate(tokens, epochs, usd, provider), tuple(warnings))
 
 
 def auto_epochs(examples: int) -> int:
@@ -60,5 +62,5 @@ def auto_epochs(examples: int) -> int:
     return USUAL_EPOCHS
 
 
-def _estimate(tokens: int | None, epochs: int | None, usd: float | None, prices: PriceTable) -> Estimate:
-    return Estimate(tokens=tokens, epochs=epochs, usd=usd, price_as_of=prices.as_of, price_source=prices.source)
+def _estimate(tokens: int | None, epochs: int | None, usd: float | None, provider: Provider) -> Estimate:
+    return Estimate(tokens=tokens, epochs=epochs, usd=usd, price_as_of=provider.as_of, price_source=provider.source)

@@ -1,8 +1,7 @@
 """Hosted fine-tuning as a mode."""
 
 from ..runs.mode import Mode
-from .prices import OVERRIDE
-from .request import OpenAIRequest, inputs, outputs, resolve
+from .request import OpenAIRequest, environment, inputs, outputs, resolve
 from .result import OpenAIResult
 
 MODE = Mode(
@@ -16,5 +15,5 @@ MODE = Mode(
     run="faion_finetuner.core.openai_jobs.job:run",
     report="faion_finetuner.core.openai_jobs.report:report",
     uses_accelerator=False,
-    environment=lambda _: ("OPENAI_API_KEY", "OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"),
+    environment=environment,
 )

@@ -1,9 +1,10 @@
 """What to do about hosted fine-tuning, and the light checks of it."""
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
@@ -11,54 +12,83 @@ from ..problems import Problems
 from ..runs.request import RunRequest
 from ..schema import Model
 from ..settings import Settings
-from .prices import load_prices, overriding_file
+from .providers import OVERRIDE, Method, base_url, overriding_file, provider_at
 
-Action = Literal["check", "estimate"]
-Method = Literal["supervised", "dpo", "reinforcement"]
+Action = Literal[
+    "check", "estimate", "start", "status", "events", "list", "cancel", "pause", "resume", "checkpoints", "chat"
+]
+OVER_DATA = ("check", "estimate", "start")
+"""Actions that are runs; the others ask the provider and answer at once."""
+ABOUT_ONE_JOB = ("status", "events", "cancel", "pause", "resume", "checkpoints")
+KEY = "OPENAI_API_KEY"
+ONLINE_ENVIRONMENT = (KEY, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
 class HostedHyperparameters(Model):
-    """Settings of a hosted job; "auto" leaves the choice to the service."""
+    """Settings of a hosted job; what is absent, or "auto", is left to the provider."""
 
-    epochs: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Passes over the data, 1 to 50; auto by the service's rule."""
+    epochs: int | None = Field(default=None, ge=1, le=50)
+    """Passes over the data."""
 
-    batch_size: int | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Examples per step."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Rows a step."""
 
-    learning_rate_multiplier: float | Literal["auto"] = Field(default="auto", union_mode="left_to_right")
-    """Scale of the service's own rate."""
+    learning_rate_multiplier: float | None = Field(default=None, gt=0)
+    """Of the provider's rate."""
 
-    beta: float | Literal["auto"] | None = Field(default=None, union_mode="left_to_right")
-    """dpo only: weight of staying near the base."""
+    beta: float | None = Field(default=None, gt=0)
+    """For dpo."""
+
+    extra: dict[str, Any] | None = None
+    """Passed as they are, e.g. grader."""
+
+    @field_validator("epochs", "batch_size", "learning_rate_multiplier", "beta", mode="before")
+    @classmethod
+    def _auto_is_absent(cls, value: object) -> object:
+        return None if value == "auto" else value
 
 
 class OpenAIRequest(RunRequest):
     """Arguments of `openai`."""
 
     action: Action
-    """check: hold the data against the service's rules. estimate: check, then tokens, epochs and price."""
+    """check: data against the rules. estimate: also price. start: upload, create a job, watch it. Others ask."""
 
     output_dir: Path = Path("openai")
     """Folder for the report."""
 
-    data_path: Path
-    """Training data: a JSONL file, or prepare's output_dir."""
+    data_path: Path | None = None
+    """JSONL, or prepare's output_dir."""
 
     validation_path: Path | None = None
-    """Validation data: a JSONL file. Default: the folder's valid.jsonl."""
+    """Default: valid.jsonl beside it."""
 
     model: str | None = None
-    """Hosted base model, as a dated snapshot; needed by estimate."""
+    """Dated snapshot to train, or model to chat with."""
 
     method: Method = "supervised"
-    """Learn from answers, from better and worse ones, or from a grader."""
+    """Learn from answers, pairs or a grader."""
 
     hyperparameters: HostedHyperparameters = HostedHyperparameters()
-    """Settings of the job."""
+    """The provider chooses absent ones."""
 
-    max_cost_usd: float | None = Field(default=None, gt=0)
-    """US dollars; estimate warns when it expects more."""
+    max_cost_usd: float | Literal["unlimited"] | None = Field(default=None, union_mode="left_to_right")
+    """Limit; an unknown cost needs "unlimited"."""
+
+    suffix: str | None = None
+    """In the tuned model's name."""
+
+    wandb_project: str | None = None
+    """W&B project to report to."""
+
+    job_id: str | None = None
+    """The provider's."""
+
+    prompt: str | None = None
+    """For chat."""
+
+    cursor: str | None = None
+    """next_cursor of the page before."""
 
 
 def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
@@ -69,14 +99,16 @@ def resolve(request: OpenAIRequest, settings: Settings) -> OpenAIRequest:
     """
     problems = Problems([*_hyperparameter_problems(request), *_missing(request)])
     output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
-    found = problems.attempt(lambda: _files(request, settings))
-    problems.attempt(load_prices)
+    given = request.action in OVER_DATA and request.data_path is not None
+    found = problems.attempt(lambda: _files(request, settings)) if given else None
+    problems.attempt(lambda: provider_at(base_url()))
     problems.raise_any()
     return request.model_copy(update={"output_dir": output_dir} | (found or {}))
 
 
 def _files(request: OpenAIRequest, settings: Settings) -> dict[str, Path | None]:
     """The training file and the validation file; those of a prepared folder when the data is one."""
+    assert request.data_path is not None
     data = paths.existing(request.data_path, settings, "data_path")
     validation = request.validation_path and paths.existing(request.validation_path, settings, "validation_path")
     if data.is_dir():
@@ -95,33 +127,59 @@ def _files(request: OpenAIRequest, settings: Settings) -> dict[str, Path | None]
 
 
 def _missing(request: OpenAIRequest) -> list[FinetunerError]:
-    problems: list[FinetunerError] = []
-    if request.action == "estimate" and request.model is None:
-        problems.append(InputError("estimate needs model.", "Give a snapshot such as gpt-4.1-mini-2025-04-14."))
+    action = request.action
+    wanted = {
+        "data_path": (action in OVER_DATA, "Give a JSONL file, or prepare's output_dir."),
+        "model": (action in ("estimate", "start", "chat"), "Give a snapshot such as gpt-4.1-mini-2025-04-14."),
+        "job_id": (action in ABOUT_ONE_JOB, "Find it with action list."),
+        "prompt": (action == "chat", "Give the text that the model should answer."),
+    }
+    problems: list[FinetunerError] = [
+        InputError(f"{action} needs {name}.", step)
+        for name, (is_needed, step) in wanted.items()
+        if is_needed and not getattr(request, name)
+    ]
+    if action == "start" and request.max_cost_usd is None and not request.dry_run:
+        step = 'Look at the estimate first; then give US dollars, or "unlimited" for any cost, also an unknown one.'
+        problems.append(InputError("start needs max_cost_usd.", step))
+    if goes_online(request) and not os.environ.get(KEY):
+        step = f"Start the server with {KEY} in its environment; OPENAI_BASE_URL names another provider than OpenAI."
+        problems.append(InputError(f"{action} needs {KEY}, which is not set.", step))
     return problems
+
+
+def goes_online(request: OpenAIRequest) -> bool:
+    """Whether the request talks to the provider: only then is a key needed."""
+    return request.action not in ("check", "estimate") and not (request.action == "start" and request.dry_run)
 
 
 def _hyperparameter_problems(request: OpenAIRequest) -> list[FinetunerError]:
     given = request.hyperparameters
     problems: list[FinetunerError] = []
-    if given.epochs != "auto" and not 1 <= given.epochs <= 50:
-        problems.append(InputError(f"hyperparameters.epochs is {given.epochs}.", "Use 1 to 50, or auto."))
-    if given.batch_size != "auto" and given.batch_size < 1:
-        problems.append(InputError(f"hyperparameters.batch_size is {given.batch_size}.", "Use 1 or more, or auto."))
-    for name in ("learning_rate_multiplier", "beta"):
-        value = getattr(given, name)
-        if isinstance(value, float) and value <= 0:
-            problems.append(InputError(f"hyperparameters.{name} is {value}.", "Use a number above 0, or auto."))
     if given.beta is not None and request.method != "dpo":
         problems.append(InputError(f"hyperparameters.beta has no meaning for {request.method}.", "Leave it out."))
+    if isinstance(request.max_cost_usd, float) and request.max_cost_usd <= 0:
+        problems.append(InputError(f"max_cost_usd is {request.max_cost_usd}.", "Use a number above 0, or unlimited."))
+    if request.action == "start" and request.method == "reinforcement" and "grader" not in (given.extra or {}):
+        step = 'Give hyperparameters {"extra": {"grader": {...}}} as the provider describes it.'
+        problems.append(InputError("reinforcement needs a grader.", step))
     return problems
 
 
+def environment(request: OpenAIRequest) -> tuple[str, ...]:
+    """What the worker may see: the key only when it has to talk to the provider."""
+    offline = ("OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR")
+    return (*offline, *(ONLINE_ENVIRONMENT if goes_online(request) else ()))
+
+
 def inputs(request: OpenAIRequest) -> tuple[Path, ...]:
-    """The data, and the price file when one takes the place of the built-in table."""
+    """The data, and the providers file when one stands before the built-in one."""
     return tuple(path for path in (request.data_path, request.validation_path, overriding_file()) if path is not None)
 
 
 def outputs(request: OpenAIRequest) -> tuple[str, ...]:
-    """Nothing besides the report: checking leaves the data alone."""
-    return ()
+    """The description of the tuned model; checking leaves nothing besides the report."""
+    return (TUNED_MODEL,) if request.action == "start" else ()
+
+
+TUNED_MODEL = "tuned_model.json"

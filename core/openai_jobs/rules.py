@@ -6,7 +6,7 @@ from typing import Any
 from ..untrusted import quote
 from .lines import Problem, kind
 from .messages import check_messages
-from .request import Method
+from .providers import Method
 from .tool_calls import check_calls, check_tools
 
 CONVERSATION_KEYS = frozenset(("messages", "tools", "parallel_tool_calls", "functions"))

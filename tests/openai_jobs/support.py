@@ -56,7 +56,7 @@ def carry_out(settings: Settings, **arguments: Any) -> OpenAIResult:
     """Resolve a request and run it as the worker does."""
     arguments = {"action": "check", "data_path": Path("train.jsonl")} | arguments
     request = resolve(OpenAIRequest.model_validate(arguments), settings)
-    folder = RunFolder(path=settings.roots[0] / ".run" / "openai-test")
+    folder = RunFolder(path=settings.roots[0] / ".run" / "20260101-000000-openai-test")
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.write_status(RunStatus(status="running", launched_at=now()))
     return job.run(request, ActiveRun(folder, request.output_dir))

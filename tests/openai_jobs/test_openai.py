@@ -12,23 +12,24 @@ import pytest
 from faion_finetuner.core.errors import InputError, PathError
 from faion_finetuner.core.openai_jobs import tokens
 from faion_finetuner.core.openai_jobs.estimate import auto_epochs
-from faion_finetuner.core.openai_jobs.offer import check_model, closing_warnings
-from faion_finetuner.core.openai_jobs.prices import BUILT_IN
+from faion_finetuner.core.openai_jobs.offer import check_model, check_provider, warnings_about
+from faion_finetuner.core.openai_jobs.providers import OWN_BASE_URL, provider_at
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, resolve
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.openai import TOOL
 from faion_finetuner.tools.spec import Caller
 
-from tests.openai_jobs.support import carry_out, chat, check_of, pair, write
+from tests.openai_jobs.support import carry_out, chat, check_of, failing, pair, write
 
 MINI = "gpt-4.1-mini-2025-04-14"
+OPENAI, ELSEWHERE = provider_at(OWN_BASE_URL), provider_at("https://api.example.com/v1")
 BEFORE, CLOSED, SHUT = date(2026, 11, 22), date(2027, 1, 6), date(2027, 1, 14)
 
 
 @pytest.fixture(autouse=True)
 def no_outer_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FAION_FINETUNER_PRICES", "TIKTOKEN_CACHE_DIR"):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FAION_FINETUNER_PROVIDERS", "TIKTOKEN_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -37,10 +38,10 @@ def asked(settings: Settings, **arguments: Any) -> OpenAIRequest:
 
 
 def test_all_problems_of_a_request_are_told_at_once(settings: Settings):
-    numbers = {"epochs": 99, "batch_size": 0, "beta": 0.1}
+    numbers = {"beta": 0.1}
     with pytest.raises(InputError) as caught:
-        asked(settings, action="estimate", data_path="train.jsonl", hyperparameters=numbers)
-    for word in ("epochs is 99", "batch_size is 0", "beta has no meaning", "needs model"):
+        asked(settings, action="estimate", data_path="trian.jsonl", hyperparameters=numbers)
+    for word in ("beta has no meaning", "needs model", "trian.jsonl"):
         assert word in caught.value.problem
 
 
@@ -66,7 +67,7 @@ def test_the_estimate_is_tokens_times_epochs_times_price(settings: Settings):
     assert estimate.tokens == 100 * each
     assert estimate.epochs == 4
     assert estimate.usd == pytest.approx(estimate.tokens * 4 * 5.0 / 1e6, abs=1e-4)
-    assert estimate.price_as_of == BUILT_IN.as_of
+    assert estimate.price_as_of == OPENAI.as_of
 
 
 @pytest.mark.parametrize(
@@ -106,30 +107,33 @@ def test_a_model_without_a_price_gives_null_and_says_why(settings: Settings):
     assert any("No price is known" in warning for warning in result.warnings)
 
 
-def test_a_price_file_of_the_user_takes_the_place_of_the_table(
+def test_a_provider_that_the_user_describes_comes_before_the_built_in_ones(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    prices = {"as_of": "2026-12-01", "source": "our contract", "usd_per_million_tokens": {"llama-8b": 1000.0}}
-    path = tmp_path / "prices.json"
-    path.write_text(json.dumps(prices))
-    monkeypatch.setenv("FAION_FINETUNER_PRICES", str(path))
+    mine = {"name": "Ours", "hosts": ["*.openai.com"], "as_of": "2026-12-01", "source": "our contract"}
+    model = {"name": "llama-8b", "training_usd": 1000.0}
+    path = tmp_path / "providers.json"
+    path.write_text(json.dumps({"providers": [mine | {"models": [model]}]}))
+    monkeypatch.setenv("FAION_FINETUNER_PROVIDERS", str(path))
     write(settings, (chat(i) for i in range(60)))
-    estimate = carry_out(settings, action="estimate", model="llama-8b", hyperparameters={"epochs": 1}).estimate
-    assert estimate is not None
-    assert estimate.usd == pytest.approx((estimate.tokens or 0) / 1000)
-    assert (estimate.price_as_of, estimate.price_source) == (date(2026, 12, 1), "our contract")
+    result = carry_out(settings, action="estimate", model="llama-8b", hyperparameters={"epochs": 1})
+    assert result.provider == "Ours"
+    assert result.estimate is not None
+    assert result.estimate.usd == pytest.approx((result.estimate.tokens or 0) / 1000)
+    assert (result.estimate.price_as_of, result.estimate.price_source) == (date(2026, 12, 1), "our contract")
+    assert provider_at("https://api.tokenfactory.nebius.com/v1/").name == "Nebius Token Factory"
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"as_of": "yesterday"}', '{"gpt-4o": 25}'])
-def test_a_price_file_that_cannot_be_used_is_refused_before_the_run(
+@pytest.mark.parametrize("text", [None, "{", '{"providers": [{"name": "x"}]}', '{"gpt-4o": 25}'])
+def test_a_providers_file_that_cannot_be_used_is_refused_before_the_run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
 ):
-    path = tmp_path / "prices.json"
+    path = tmp_path / "providers.json"
     if text is not None:
         path.write_text(text)
-    monkeypatch.setenv("FAION_FINETUNER_PRICES", str(path))
+    monkeypatch.setenv("FAION_FINETUNER_PROVIDERS", str(path))
     write(settings, (chat(i) for i in range(60)))
-    with pytest.raises(InputError, match="FAION_FINETUNER_PRICES"):
+    with pytest.raises(InputError, match="FAION_FINETUNER_PROVIDERS"):
         asked(settings, action="estimate", data_path="train.jsonl", model=MINI)
 
 
@@ -183,21 +187,34 @@ def test_counts_without_the_tokenizer_are_called_estimates(settings: Settings, m
     ],
 )
 def test_a_model_is_held_against_what_is_offered(model: str, method: Any, today: date, status: str, words: str):
-    found = check_model(model, method, None, today)
+    found = check_model(model, method, OPENAI, today)
     assert found.status == status
     assert words in found.details
     assert (found.next_step is None) == (status == "pass")
 
 
-def test_another_service_has_its_own_offer():
-    elsewhere = "https://api.example.com/v1"
-    assert check_model("llama-8b", "supervised", elsewhere, BEFORE).status == "pass"
-    assert closing_warnings(elsewhere, BEFORE) == ()
+def test_of_an_unknown_provider_nothing_is_claimed(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    assert check_model("llama-8b", "supervised", ELSEWHERE, BEFORE).status == "pass"
+    assert warnings_about(ELSEWHERE, "https://api.example.com/v1", BEFORE) == ()
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:secret@api.example.com/v1")
+    write(settings, [chat(i) for i in range(5)])
+    result = carry_out(settings, model="llama-8b")
+    assert failing(result) == set()
+    assert "limits, models and prices are unknown" in check_of(result, "Provider").details
+    assert "secret" not in result.model_dump_json()
+
+
+def test_an_address_without_tls_is_warned_of_unless_it_is_this_machine():
+    assert any("without TLS" in text for text in warnings_about(ELSEWHERE, "http://10.0.0.7:4000/v1", BEFORE))
+    assert warnings_about(ELSEWHERE, "http://127.0.0.1:4000/v1", BEFORE) == ()
 
 
 def test_the_end_of_hosted_training_is_told_before_and_after_it_came():
-    assert any("no new jobs from 2027-01-06" in warning for warning in closing_warnings(None, BEFORE))
-    assert any("no new fine-tuning jobs since 2027-01-06" in warning for warning in closing_warnings(None, CLOSED))
+    assert any("no new jobs from 2027-01-06" in text for text in warnings_about(OPENAI, OWN_BASE_URL, BEFORE))
+    assert check_provider(OPENAI, "supervised", BEFORE).status == "pass"
+    closed = check_provider(OPENAI, "supervised", CLOSED)
+    assert closed.status == "fail"
+    assert "no new fine-tuning jobs since 2027-01-06" in closed.details
 
 
 def test_the_report_says_first_whether_the_service_would_take_the_data(settings: Settings):

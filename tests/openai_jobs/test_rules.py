@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from faion_finetuner.core.openai_jobs.providers import OWN_BASE_URL, provider_at
 from faion_finetuner.core.settings import Settings
 
 from tests.openai_jobs.support import answering, carry_out, chat, check_of, failing, pair, write
@@ -193,7 +194,8 @@ def test_an_empty_file_fails_as_one_without_examples(settings: Settings):
 def test_a_file_above_512_megabytes_fails(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     write(settings, (chat(i) for i in range(10)))
     assert check_of(carry_out(settings), "File Size").status == "pass"
-    monkeypatch.setattr("faion_finetuner.core.openai_jobs.check.MAX_FILE_BYTES", 100)
+    small = provider_at(OWN_BASE_URL).model_copy(update={"max_file_mb": 1e-4})
+    monkeypatch.setattr("faion_finetuner.core.openai_jobs.job.provider_at", lambda url: small)
     assert check_of(carry_out(settings), "File Size").status == "fail"
 
 

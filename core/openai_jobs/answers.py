@@ -1,0 +1,180 @@
+"""The provider's answers, read with suspicion: whatever is missing or of a wrong kind is a malformed answer."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from ..errors import RemoteError
+from ..untrusted import clean
+from .result import Event, HostedCheckpoint, Job
+
+ENDED = ("succeeded", "failed", "cancelled")
+"""Any other status, known or not, is of a job that goes on."""
+MESSAGE_LETTERS = 600
+PLAIN = re.compile(r"[\w.:/=+\- ]{1,200}")  # ids and statuses stand in our own sentences
+T = TypeVar("T")
+
+
+class Malformed(RemoteError):
+    """An answer that is not what the interface says."""
+
+
+def fields(answer: object, what: str) -> dict[str, Any]:
+    """The fields of an answer of the client library.
+
+    Raises:
+        Malformed: It is no object, such as a page of HTML or a cut-off text.
+    """
+    to_dict = getattr(answer, "to_dict", None)
+    found = to_dict(mode="json", warnings=False) if callable(to_dict) else answer
+    if not isinstance(found, dict):
+        raise Malformed(f"The provider answered with something that is no {what}.", "Try again; see its status page.")
+    return found
+
+
+def identity(answer: object, what: str) -> str:
+    """The id of what was made or found.
+
+    Raises:
+        Malformed: There is none.
+    """
+    return _text(fields(answer, what), "id", what)
+
+
+def page(answer: object, read: Callable[[object], T], what: str) -> list[T]:
+    """The things on one page of a list.
+
+    Raises:
+        Malformed: It is no such page.
+    """
+    data = fields(answer, f"list of {what}s").get("data")
+    if not isinstance(data, list):
+        raise Malformed(f"The provider answered with something that is no list of {what}s.", "Try again later.")
+    return [read(item) for item in data]
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """A job, and what of it matters here alone."""
+
+    job: Job
+    created_at: datetime | None
+    training_file: str | None
+    request_id: str | None
+    """The run that created it."""
+    result_files: tuple[str, ...]
+
+
+def read_job(answer: object) -> Job:
+    """A fine-tuning job.
+
+    Raises:
+        Malformed: It has no id or no status.
+    """
+    return read_known_job(answer).job
+
+
+def read_known_job(answer: object) -> KnownJob:
+    """A fine-tuning job with all that is read of it.
+
+    Raises:
+        Malformed: It has no id or no status.
+    """
+    found = fields(answer, "job")
+    metadata = found.get("metadata")
+    files = found.get("result_files")
+    job = Job(
+        id=_text(found, "id", "job"),
+        status=_text(found, "status", "job"),
+        model=_optional_text(found.get("model")),
+        finetuned_model=_optional_text(found.get("fine_tuned_model")),
+        trained_tokens=_count(found.get("trained_tokens")),
+        finishes_at=_moment(found.get("estimated_finish")),
+        error=_error(found.get("error")),
+        trained_steps=_count(found.get("trained_steps")),
+        total_steps=_count(found.get("total_steps")),
+    )
+    return KnownJob(
+        job=job,
+        created_at=_moment(found.get("created_at")),
+        training_file=_optional_text(found.get("training_file")),
+        request_id=_optional_text(metadata.get("request_id")) if isinstance(metadata, dict) else None,
+        result_files=tuple(str(name) for name in files) if isinstance(files, list) else (),
+    )
+
+
+def read_event(answer: object) -> Event:
+    """An event of a job.
+
+    Raises:
+        Malformed: It has no id.
+    """
+    found = fields(answer, "event")
+    data = found.get("data")
+    return Event(
+        id=_text(found, "id", "event"),
+        created_at=_moment(found.get("created_at")),
+        level=clean(str(found.get("level") or "info"), 20),
+        message=clean(str(found.get("message") or ""), MESSAGE_LETTERS),
+        metrics=numbers(data) if isinstance(data, dict) else {},
+    )
+
+
+def read_checkpoint(answer: object) -> HostedCheckpoint:
+    """A checkpoint of a job.
+
+    Raises:
+        Malformed: It has no id.
+    """
+    found = fields(answer, "checkpoint")
+    metrics = found.get("metrics")
+    return HostedCheckpoint(
+        id=_text(found, "id", "checkpoint"),
+        model=_optional_text(found.get("fine_tuned_model_checkpoint")),
+        step=_count(found.get("step_number")),
+        metrics=numbers(metrics) if isinstance(metrics, dict) else {},
+    )
+
+
+def numbers(data: dict[str, Any]) -> dict[str, float]:
+    """The finite numbers among some values, by their names."""
+    return {
+        clean(str(name), 60): float(value)
+        for name, value in data.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def _text(found: dict[str, Any], name: str, what: str) -> str:
+    value = found.get(name)
+    if not isinstance(value, str) or not PLAIN.fullmatch(value):
+        raise Malformed(
+            f"The provider answered with a {what} that has no usable {name}.", "Try again; see its status page."
+        )
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return clean(value, 300) if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(value), UTC) if isinstance(value, (int, float)) and value > 0 else None
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _error(value: object) -> str | None:
+    """The provider's reason in one line; an error without a word is none."""
+    if not isinstance(value, dict):
+        return None
+    parts = [str(value[name]) for name in ("code", "param", "message") if value.get(name)]
+    return clean(": ".join(parts), MESSAGE_LETTERS) if parts else None

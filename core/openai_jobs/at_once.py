@@ -1,0 +1,120 @@
+"""Actions that ask the provider one thing and answer at once, without a run."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InputError, RemoteError
+from .answers import ENDED, Malformed, fields, page, read_event, read_job
+from .hosted import checkpoints, tuned_model
+from .request import OpenAIRequest
+from .result import Job, OpenAIResult
+from .service import Service
+
+ANSWER_WITHIN_S = 20.0
+TRIES = 2
+PAGE = 20
+
+
+def ask(request: OpenAIRequest) -> OpenAIResult:
+    """What the provider says to a resolved request whose action is no run.
+
+    A dry run of cancel, pause, resume or chat changes nothing and only looks at the job.
+
+    Raises:
+        RemoteError: The provider refused or did not answer.
+    """
+    service = Service(ANSWER_WITHIN_S, TRIES)
+    made = OpenAIResult(action=request.action, provider=service.provider.name)
+    return made.model_copy(update=ACTIONS[request.action](request, service))
+
+
+Changes = dict[str, object]
+
+
+def _status(request: OpenAIRequest, service: Service) -> Changes:
+    return _told(service.ask(lambda client: client.fine_tuning.jobs.retrieve(_job_id(request)), read_job), service)
+
+
+def _told(job: Job, service: Service) -> Changes:
+    return {"job": job, "tuned_model": tuned_model(job, service.provider, service.host)}
+
+
+def _events(request: OpenAIRequest, service: Service) -> Changes:
+    after: dict[str, Any] = {"after": request.cursor} if request.cursor else {}
+    found = service.ask(
+        lambda client: client.fine_tuning.jobs.list_events(_job_id(request), limit=PAGE, **after),
+        lambda answer: (page(answer, read_event, "event"), fields(answer, "list").get("has_more")),
+    )
+    events, more = found
+    return {"events": tuple(reversed(events)), "next_cursor": events[-1].id if more and events else None}
+
+
+def _list(request: OpenAIRequest, service: Service) -> Changes:
+    after: dict[str, Any] = {"after": request.cursor} if request.cursor else {}
+    found = service.ask(
+        lambda client: client.fine_tuning.jobs.list(limit=PAGE, **after),
+        lambda answer: (page(answer, read_job, "job"), fields(answer, "list").get("has_more")),
+    )
+    jobs, more = found
+    return {"jobs": tuple(jobs), "next_cursor": jobs[-1].id if more and jobs else None}
+
+
+def _change(request: OpenAIRequest, service: Service) -> Changes:
+    """Cancel, pause or resume: harmless when carried out twice, so it may be sent again."""
+    action = request.action
+    if action in service.provider.lacks:
+        raise InputError(f"{service.provider.name} cannot {action} jobs.", "Let it run, or cancel it.")
+    before = service.ask(lambda client: client.fine_tuning.jobs.retrieve(_job_id(request)), read_job)
+    if before.status in ENDED:
+        return _told(before, service) | {"warnings": (f"The job has ended already: {before.status}.",)}
+    if request.dry_run:
+        return _told(before, service) | {"warnings": (f"Dry run: {action} was not sent.",)}
+    return _told(
+        service.ask(lambda client: getattr(client.fine_tuning.jobs, action)(_job_id(request)), read_job), service
+    )
+
+
+def _checkpoints(request: OpenAIRequest, service: Service) -> Changes:
+    warnings: list[str] = []
+    found = checkpoints(service, _job_id(request), warnings)
+    if warnings:
+        raise RemoteError(warnings[0], "Look at the job with action status.")
+    return {"checkpoints": found}
+
+
+def _chat(request: OpenAIRequest, service: Service) -> Changes:
+    if request.dry_run:
+        return {"warnings": ("Dry run: the prompt was not sent.",)}
+    reply = service.ask(
+        lambda client: client.chat.completions.create(
+            model=str(request.model), messages=[{"role": "user", "content": str(request.prompt)}], seed=request.seed
+        ),
+        _reply,
+    )
+    return {"reply": reply}
+
+
+def _reply(answer: object) -> str:
+    try:
+        message = fields(answer, "reply")["choices"][0]["message"]
+        text = message.get("content") or message.get("refusal") or ""
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Malformed("The provider answered without a message.", "Try again; see its status page.") from None
+    return str(text)
+
+
+def _job_id(request: OpenAIRequest) -> str:
+    assert request.job_id is not None
+    return request.job_id
+
+
+ACTIONS: dict[str, Callable[[OpenAIRequest, Service], Changes]] = {
+    "status": _status,
+    "events": _events,
+    "list": _list,
+    "cancel": _change,
+    "pause": _change,
+    "resume": _change,
+    "checkpoints": _checkpoints,
+    "chat": _chat,
+}

@@ -1,0 +1,133 @@
+"""A hosted training from the upload to the tuned model."""
+
+import json
+import time
+
+from .. import files
+from ..errors import RemoteError
+from ..runs.active import ActiveRun
+from ..untrusted import quote
+from .answers import fields, page, read_checkpoint
+from .memory import Memory, remembered
+from .providers import Provider
+from .request import TUNED_MODEL, OpenAIRequest
+from .result import HostedCheckpoint, Job, OpenAIResult, TunedModel
+from .service import Service
+from .submit import submit
+from .upload import Uploader
+from .watch import EVENTS, Watcher
+
+ANSWER_WITHIN_S = 600.0  # an upload of 64 MB over a slow line takes minutes
+STEP_S = 0.2  # how soon a request to stop is heard
+
+
+def train_hosted(request: OpenAIRequest, made: OpenAIResult, run: ActiveRun) -> OpenAIResult:
+    """Upload the files, create the job, follow it to its end; what an earlier attempt did is not done again.
+
+    Args:
+        request: The resolved request, whose checks have passed.
+        made: What is known so far.
+        run: The run.
+
+    Raises:
+        RemoteError: The provider refused, or the job ended without a model.
+    """
+    service = Service(ANSWER_WITHIN_S, sleep=lambda seconds: _sleep(run, seconds))
+    memory = remembered(run, service.host, request.rerun)
+    warnings = _at_provider(request, service) if memory.hosted.job_id is None else ()
+    job_id = memory.hosted.job_id or _begin(request, service, memory, run)
+    watcher = Watcher(service, memory, run)
+    known_job = watcher.until_ended(job_id)
+    job = known_job.job
+    if job.status != "succeeded":
+        memory.note(given_up=True)
+        raise _ended_without_model(job, service.provider, run)
+    kept = watcher.take_result_files(known_job)
+    tuned = tuned_model(job, service.provider, service.host)
+    if tuned is not None:
+        files.write_text(run.output_dir / TUNED_MODEL, tuned.model_dump_json(indent=2) + "\n")
+    known = service.provider.model(request.model)
+    price = known.training_usd if known else None
+    cost = None if price is None or job.trained_tokens is None else round(job.trained_tokens * price / 1e6, 4)
+    return made.model_copy(
+        update={
+            "job": job,
+            "file_ids": tuple(sent.file_id for sent in memory.hosted.files.values() if sent.file_id),
+            "events": tuple(watcher.events),
+            "metrics": tuple(watcher.metrics[step] for step in sorted(watcher.metrics)),
+            "checkpoints": checkpoints(service, job.id, watcher.warnings),
+            "tuned_model": tuned,
+            "cost_usd": cost,
+            "result_files": tuple(kept),
+            "warnings": (*made.warnings, *warnings, *watcher.warnings),
+        }
+    )
+
+
+def _sleep(run: ActiveRun, seconds: float) -> None:
+    """Sleep, but not through a request to stop."""
+    end = time.monotonic() + seconds
+    while not run.stop_requested and (left := end - time.monotonic()) > 0:
+        time.sleep(min(STEP_S, left))
+
+
+def _begin(request: OpenAIRequest, service: Service, memory: Memory, run: ActiveRun) -> str:
+    uploader = Uploader(service, memory, run)
+    for role, path in (("train", request.data_path), ("valid", request.validation_path)):
+        if path is not None:
+            run.raise_if_stopped()
+            uploader.upload(role, path)
+    return submit(request, service, memory, run)
+
+
+def _at_provider(request: OpenAIRequest, service: Service) -> tuple[str, ...]:
+    """Ask for the job list and the model before any data leaves: a refused key or account shows here.
+
+    Returns:
+        What the provider says of the model's end.
+    """
+    service.ask(lambda client: client.fine_tuning.jobs.list(limit=1), lambda answer: fields(answer, "list of jobs"))
+    try:
+        model = service.ask(
+            lambda client: client.models.retrieve(str(request.model)), lambda answer: fields(answer, "model")
+        )
+    except RemoteError:
+        return ()  # models that can only be trained are not in every provider's list
+    end = model.get("shutdown_date")
+    return (f"{service.provider.name} shuts {quote(str(request.model))} down on {quote(str(end))}.",) if end else ()
+
+
+def checkpoints(service: Service, job_id: str, warnings: list[str]) -> tuple[HostedCheckpoint, ...]:
+    """The job's checkpoints, newest first; none with a warning where the provider has none to tell of."""
+    try:
+        found = service.ask(
+            lambda client: client.fine_tuning.jobs.checkpoints.list(job_id, limit=100),
+            lambda answer: page(answer, read_checkpoint, "checkpoint"),
+        )
+    except RemoteError as error:
+        warnings.append(f"Checkpoints could not be read: {error.problem}")
+        return ()
+    return tuple(found)
+
+
+def tuned_model(job: Job, provider: Provider, host: str) -> TunedModel | None:
+    """How to use a job's model, once it has one."""
+    if job.finetuned_model is None:
+        return None
+    known = provider.model(job.finetuned_model) or provider.model(job.model)
+    asked = {"action": "chat", "model": job.finetuned_model, "prompt": "Hello."}
+    return TunedModel(
+        name=job.finetuned_model,
+        host=host,
+        input_usd=known.input_usd if known else None,
+        output_usd=known.output_usd if known else None,
+        shut_down=known.shut_down if known else None,
+        call=f"openai {json.dumps(asked)}",
+    )
+
+
+def _ended_without_model(job: Job, provider: Provider, run: ActiveRun) -> RemoteError:
+    why = f": {quote(job.error, 400)}" if job.error else ", without a reason"
+    problem = f"Job {job.id} {job.status} at {provider.name}{why}. Its events are in {run.folder.path / EVENTS}."
+    step = "Mend what it names, then call start again: it uploads anew and creates a new job."
+    return RemoteError(problem, step)

@@ -1,0 +1,78 @@
+"""A provider as this project talks to it: one client, one way to try again, one kind of error."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import InputError, RemoteError
+from .faults import Busy, Unanswered, explained, pause_before
+from .providers import base_url, host_of, provider_at
+from .request import KEY
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+TRIES = 5
+T = TypeVar("T")
+
+
+class Service:
+    """The provider that the environment names.
+
+    The client library's own retries are off: a request that makes something must not be sent twice unseen.
+
+    Attributes:
+        provider: What is known of it.
+        host: Where it is, without what else the address may hold.
+    """
+
+    def __init__(self, timeout_s: float, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep) -> None:
+        from openai import OpenAI
+
+        self._key = os.environ.get(KEY, "")
+        if not self._key:
+            raise InputError(f"{KEY} is not set.", "Start the server with the key in its environment.")
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole addresses
+        url = base_url()
+        self.provider, self.host = provider_at(url), host_of(url)
+        self._client = OpenAI(api_key=self._key, base_url=url, max_retries=0, timeout=timeout_s)
+        self._tries = tries
+        self._sleep = sleep
+
+    def once(self, call: "Callable[[OpenAI], Any]", read: Callable[[Any], T]) -> T:
+        """The answer to a request that is sent one time.
+
+        Raises:
+            Unanswered: It may have been carried out.
+            Busy: It was not carried out, and may be sent again later.
+            RemoteError: It was refused for good.
+        """
+        from openai import OpenAIError
+
+        try:
+            return read(call(self._client))
+        except (OpenAIError, RemoteError, ValueError) as error:  # ValueError: JSON that cannot be read
+            raise explained(error, self.provider, self._key) from None  # their texts may hold the key
+
+    def ask(self, call: "Callable[[OpenAI], Any]", read: Callable[[Any], T]) -> T:
+        """The answer to a request that does no harm when it is carried out more than once; passing faults are retried.
+
+        Raises:
+            RemoteError: It was refused, or no attempt was answered.
+        """
+        for attempt in range(1, self._tries):
+            try:
+                return self.once(call, read)
+            except (Unanswered, Busy) as fault:
+                self.pause(attempt, fault)
+        return self.once(call, read)
+
+    def pause(self, attempt: int, fault: RemoteError) -> None:
+        """Wait before the next attempt."""
+        self._sleep(pause_before(attempt, fault))
+
+    def wait(self, seconds: float) -> None:
+        """Wait before the provider is asked how things stand."""
+        self._sleep(seconds)
