@@ -55,8 +55,8 @@ def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[s
         words = [*(getattr(options, POSITIONAL_WORDS) or []), *_as_list(given[POSITIONAL])]
         given[POSITIONAL] = words[0] if len(words) == 1 else words or None
     for name, field in model.model_fields.items():
-        if given[name] is not None and _is_objects(_kind(field.annotation)):
-            given[name] = [found for text in given[name] for found in _objects(text)]
+        if _is_objects(_kind(field.annotation)) and (texts := given[name]):
+            given[name] = [found for text in texts for found in _objects(text)]
     return {name: value for name, value in given.items() if value is not None} | nested
 
 

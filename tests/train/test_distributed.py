@@ -103,7 +103,7 @@ def test_pairs_left_over_count_once_too(bench: Bench):
     write_records(bench.root / "pairs" / "train.jsonl", tiny_pairs(17))
     write_records(bench.root / "pairs" / "valid.jsonl", tiny_pairs(5, seed=1))
     given: dict[str, Any] = {"data_path": "pairs", "method": "dpo"}
-    numbers = {"hyperparameters": {"dtype": "float32", "max_steps": 4, "learning_rate": 1e-3}}
+    numbers: dict[str, Any] = {"hyperparameters": {"dtype": "float32", "max_steps": 4, "learning_rate": 1e-3}}
     one = bench.train("one", **given, **numbers)
     two = forked(bench, "two", **given, **numbers, num_processes=2)
     assert losses(two) == approximately(losses(one))

@@ -42,7 +42,7 @@ def test_experiments_over_one_base_end_as_each_does_alone_and_the_best_is_the_re
         assert alone.best is not None
         assert found[name].val_loss == pytest.approx(alone.best.val_loss, rel=1e-6)
         assert found[name].train_loss == pytest.approx(alone.last_train_loss, rel=1e-6)
-    losses = [one.val_loss for one in result.experiments]
+    losses = [one.val_loss or 0 for one in result.experiments]
     assert losses == sorted(losses)
     best = result.experiments[0]
     assert (best.is_best, best.adapter_path) == (True, result.adapter_path)
