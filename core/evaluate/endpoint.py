@@ -106,11 +106,11 @@ class Endpoint:
     def _complete(self, messages: Any) -> Any:
         import openai
 
-        ask = self._client.chat.completions.create
+        ask, extra = self._client.chat.completions.create, self._extra
         try:
-            return ask(model=self.model, messages=messages, **self._extra)
+            return ask(model=self.model, messages=messages, **extra)
         except openai.BadRequestError as error:
-            if "temperature" not in str(error) or not self._extra:
+            if "temperature" not in str(error) or not extra:
                 raise
             self._extra = {}  # models that reason take no temperature
             return ask(model=self.model, messages=messages)

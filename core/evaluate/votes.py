@@ -7,12 +7,14 @@ from statistics import mean
 
 from .. import files
 from ..schema import Model
+from ..untrusted import clean
 from .comparison import ALPHA, MIN_ITEMS
 from .pairs import Docket, Showing
 from .result import Choice, Interval, Judging, JudgingDetails, Rater, Verdict
 
 VOTES = "votes.json"  # in the run folder
 WIN, TIE, LOSS = 1.0, 0.5, 0.0  # of the fine-tuned model
+SEEN = 100_000  # characters; beyond them no judge counts
 Z95 = 1.959963984540054
 
 
@@ -155,9 +157,9 @@ def _together(scores: Sequence[float]) -> float:
 def _decision(docket: Docket, showing: Showing, vote: Vote) -> list[_Decided]:
     if vote.choice not in ("A", "B"):
         return []
-    a, b = docket.answers(showing)
+    a, b = (len(clean(text, SEEN)) for text in docket.answers(showing))
     chosen, other = (a, b) if vote.choice == "A" else (b, a)
-    return [_Decided(first=(vote.choice == "A") != vote.b_first, longer=len(chosen) > len(other))]
+    return [_Decided(first=(vote.choice == "A") != vote.b_first, longer=chosen > other)]
 
 
 def _verdict(n: int, lead: int, p_value: float) -> Verdict:

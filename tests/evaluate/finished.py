@@ -31,7 +31,7 @@ class Evaluations:
         output_dir = self.settings.roots[0] / name
         request = resolve(EvaluateRequest(output_dir=output_dir, **arguments), self.settings)
         folder = RunFolder(path=output_dir / index.RUNS / f"evaluate-{name}")
-        folder.path.mkdir(parents=True)
+        folder.path.mkdir(parents=True, exist_ok=True)
         files.write_model(folder.record_path, _record(folder, request))
         index.add(
             index.Pointer(run_id=folder.run_id, run_dir=folder.path, mode=MODE.name, request_key=name), self.settings
