@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+WHOLE_MODEL = "MODEL"
+"""Stands for the kind of an adapter where a whole model is taken as one."""
+
 PREFIX = "base_model.model."
 PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Values of init_lora_weights that leave the base alone; pissa, olora, corda and loftq change it first."""
@@ -67,8 +70,15 @@ class Adapter:
         """The base model that the adapter names as its own."""
         return self.config.get("base_model_name_or_path") or None
 
+    @property
+    def is_model(self) -> bool:
+        """Whether this is a whole model, whose every weight takes the base's place."""
+        return self.config.get("peft_type") == WHOLE_MODEL
+
     def inexact_because(self) -> str | None:
         """Why this adapter is not a plain sum W + scale * B @ A; None when it is."""
+        if self.is_model:
+            return None
         if (kind := self.config.get("peft_type")) != "LORA":
             return f"it is a {kind} adapter"
         if (start := self.config.get("init_lora_weights", True)) not in PLAIN_STARTS:

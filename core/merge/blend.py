@@ -128,10 +128,13 @@ class Recipe:
 
     def _mixed(self, name: str, change: Change, dtype: "torch.dtype", start: Rows) -> Blend:
         """By a strategy that needs the whole changes at once: so many copies of this one weight in fp32."""
+        import torch
+
         rows = change.shape[0]
         whole = start(0, rows).float()
-        deltas = [whole_of(part, start, rows) - whole for part in change.parts.values()]
-        merged = combine(self.mix, name, whole, deltas, [self.weights[number] for number in change.parts])
+        parts = [change.parts.get(number) for number in range(len(self.weights))]
+        deltas = [whole_of(part, start, rows) - whole if part else torch.zeros_like(whole) for part in parts]
+        merged = combine(self.mix, name, whole, deltas, self.weights)
         return Blend(name, change.shape, dtype, slices(merged), (), differs=any(bool(delta.any()) for delta in deltas))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..checks import Check
+from ..errors import ExportError
 from ..examples.chat import ChatTokenizer
 from ..reports.markdown import percent
 from .result import Export, Verification
@@ -28,6 +29,17 @@ def verification_check(found: Verification) -> Check:
         status=found.status,
         details=f"{details} Rounding costs {percent(share, 0)} as much as the adapter's whole effect.",
         next_step="Merge with dtype float32, or train longer: the adapter changes little.",
+    )
+
+
+def unlike(found: Verification) -> ExportError:
+    """The error for a merged model that says something else than base + adapter."""
+    return ExportError(
+        f"The merged model does not predict what base + adapter predict: mean KL {found.mean_kl:.3g} nats "
+        f"(allowed {found.tolerance.mean_kl:.3g}; the adapter's own effect is {found.adapter_kl:.3g}), largest "
+        f"logit difference {found.max_abs_logit_difference:.3g} (allowed "
+        f"{found.tolerance.max_abs_logit_difference:.3g}). It was removed.",
+        "Merge with dtype float32; if it still differs, the adapter belongs to another base.",
     )
 
 

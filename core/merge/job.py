@@ -4,17 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checks import Check
+from ..errors import ModelError
 from ..models.source import local_path, resolve_model
 from ..settings import Settings
-from .adapter import Adapter
+from .adapter import WHOLE_MODEL, Adapter
 from .blend import Recipe
-from .checkpoint import Checkpoint
+from .checkpoint import HEAD, Checkpoint
 from .mix import Mix
 from .names import Names
 from .plan import Plan, Weighted, make_plan
 from .provenance import Training, find_training
 from .request import MergeRequest
 from .result import Method
+from .unmerged import Unmerged
+
+FULL_STRENGTH = ("task_arithmetic", "ties", "dare_ties")
+"""Strategies whose weights are strengths and not shares: TIES takes the mean by itself."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Job:
     """The train run that the adapter comes from, where it is known."""
     dtype: str
     """Number format of the merged weights."""
+    names: Names
+    first_quantised: frozenset[str] = frozenset()
+    """Weights that go through NF4 and back before the adapter is added."""
 
     @property
     def method(self) -> Method:
@@ -43,8 +51,11 @@ class Job:
         if self.method == "none":
             return "There is no adapter: the model is exported as it is."
         if self.method == "in_memory":
-            return f"The adapter is no plain sum of matrices: {self.plan.not_exact}. So peft merged the whole model."
-        return "Plain LoRA: each weight file was read, changed in fp32 and written, one at a time."
+            return (
+                f"The adapter is no plain sum of matrices: {self.plan.not_exact}. So peft merges the whole model, "
+                f"which takes {self.base.parameters * 4 / 1e9:.1f} GB of memory."
+            )
+        return "Plain sums: the weights were read, changed in fp32 and written a block of rows at a time."
 
     @property
     def adapter_folder(self) -> Path | None:
@@ -54,9 +65,20 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """How each merged weight comes about."""
-        mix = Mix(self.request.strategy, 1.0, self.request.seed)
+        mix = Mix(self.request.strategy, self.request.density, self.request.seed)
         cast = None if self.request.dtype == "auto" else self.dtype
-        return Recipe(self.base, tuple(entry.weight for entry in self.adapters), mix, cast)
+        return Recipe(self.base, tuple(entry.weight for entry in self.adapters), mix, cast, self.first_quantised)
+
+    @property
+    def unmerged(self) -> Unmerged:
+        """What the merged model has to equal."""
+        vocabulary, nf4 = self.plan.vocabulary(self.base), bool(self.first_quantised)
+        return Unmerged(self.base, self.adapters, self.recipe.mix, self.names, vocabulary, nf4)
+
+    @property
+    def is_qlora(self) -> bool:
+        """Whether the adapter is known to come from a QLoRA training."""
+        return self.training is not None and self.training.technique == "qlora"
 
     @property
     def max_shard_bytes(self) -> int:
@@ -71,17 +93,45 @@ def read_job(request: MergeRequest, settings: Settings) -> Job:
     """
     base = Checkpoint.open(local_path(resolve_model(request.model_name, settings), settings))
     folders = request.adapter_paths
-    weights = request.weights or (1 / max(1, len(folders)),) * len(folders)
-    adapters = tuple(Weighted(Adapter.open(f), w) for f, w in zip(folders, weights, strict=True))
+    whole = 1.0 if request.strategy in FULL_STRENGTH else 1 / max(1, len(folders))
+    weights = request.weights or (whole,) * len(folders)
+    adapters = tuple(Weighted(open_change(f, base), w) for f, w in zip(folders, weights, strict=True))
+    names = Names(base, settings)
+    plan = make_plan(base, adapters, names)
+    if plan.not_exact and request.strategy != "lora":
+        raise ModelError(
+            f"Strategy {request.strategy} needs plain sums of matrices, and one adapter is none: {plan.not_exact}.",
+            "Merge that adapter alone first, and give the merged model in its place.",
+        )
     return Job(
         request=request,
         settings=settings,
         base=base,
         adapters=adapters,
-        plan=make_plan(base, adapters, Names(base, settings)),
+        plan=plan,
         training=find_training(folders[-1], settings) if folders else None,
         dtype=base.dtype if request.dtype == "auto" else request.dtype,
+        names=names,
     )
+
+
+def open_change(folder: Path, base: Checkpoint) -> Adapter:
+    """An adapter, or a whole model of the same shape, whose every weight then replaces the base's.
+
+    Raises:
+        ModelError: It cannot be read, or the model is not of the base's shape.
+    """
+    if not (folder / "config.json").is_file():
+        return Adapter.open(folder)
+    model = Checkpoint.open(folder)
+    weights = {name: tensor for name, tensor in model.tensors.items() if tensor.is_float}
+    wanted = {name for name, tensor in base.tensors.items() if tensor.is_float}
+    if lacking := sorted((wanted - {HEAD}) - weights.keys()):
+        raise ModelError(
+            f"The model in '{folder}' lacks {len(lacking)} of the base's weights, e.g. {lacking[0]}.",
+            "Combine only models that were trained from this base.",
+        )
+    return Adapter(folder, {"peft_type": WHOLE_MODEL}, weights)
 
 
 def job_checks(job: Job) -> list[Check]:
@@ -100,16 +150,6 @@ def job_checks(job: Job) -> list[Check]:
                 status="warn",
                 details="Nothing was reloaded or compared: verify was off.",
                 next_step="Run it again with verify true before anybody relies on it.",
-            )
-        )
-    if job.training and job.training.technique == "qlora":
-        checks.append(
-            Check(
-                name="qlora_base",
-                status="warn",
-                details="The adapter was trained on the 4-bit (NF4) base and is merged into the 16-bit one: slightly "
-                "other weights than it saw.",
-                next_step="Run evaluate on the merged model with held-out rows and compare with the adapter's scores.",
             )
         )
     return checks

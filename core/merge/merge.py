@@ -13,18 +13,18 @@ from ..examples.chat import ChatTokenizer
 from ..models.generate import generate
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from . import in_memory, ollama, preflight, shards
+from . import base_choice, in_memory, ollama, preflight, shards
 from .card import Ingredients, card
 from .deploy import commands, smallest
 from .export import ANSWER_TOKENS, Expected, Exporter
-from .findings import adapter_check, chat_template_check, export_checks, verification_check
+from .findings import adapter_check, chat_template_check, export_checks, unlike, verification_check
 from .job import Job, job_checks, read_job
 from .preflight import Disk, Tools
 from .probes import Probes, collect
 from .request import MERGED, MODELFILE, MergeRequest
-from .result import Export, MergedFile, MergePlan, MergeResult, Verification
+from .result import Export, Measured, MergedFile, MergePlan, MergeResult, Verification
 from .surroundings import ConfigChange, copy_surroundings, tokenizer_folder
-from .verify import Unmerged, arithmetic_for, compare, measure_reference, reload
+from .verify import Reference, Said, arithmetic_for, ask, compare, measure_reference, reload
 
 QUESTION = "The capital of France is"
 """A text to continue, without chat template: even a small base model knows it, so a wrong answer tells something."""
@@ -71,6 +71,7 @@ class _Work:
     merged: Path | None = None
     verification: Verification | None = None
     expected: list[Expected] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
 
     @property
     def chat(self) -> ChatTokenizer:
@@ -91,6 +92,8 @@ def _merge(work: _Work, layout: shards.Layout) -> None:
             arithmetic = arithmetic_for(job.base)
             work.expected = _answers(work, reload(job.base.folder, arithmetic, job.settings), collect(work.chat, None))
         return
+    _settle_base(work)
+    job = work.job
     target = job.request.output_dir / MERGED
     with files.atomic_folder(target) as fresh:
         unties = _write_weights(work, layout, fresh)
@@ -123,33 +126,51 @@ def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
     return job.plan.unties
 
 
+def _settle_base(work: _Work) -> None:
+    """For a QLoRA adapter: decide between the 16-bit base and the one that was trained on."""
+    job = work.job
+    probes = collect(work.chat, job.training, job.request.data_path, base_choice.ROWS)
+    choice = base_choice.settle_base(job, probes, arithmetic_for(job.base), work.run)
+    work.job = choice.job
+    work.measured += choice.measured
+    work.checks += [choice.check] if choice.check else []
+
+
 def _prove(work: _Work, folder: Path) -> None:
     """Reload what was written and compare; also lets it answer what the GGUF files will be asked."""
     job, run = work.job, work.run
-    probes = collect(ChatTokenizer.load(folder), job.training)
+    probes = collect(ChatTokenizer.load(folder), job.training, job.request.data_path)
     arithmetic = arithmetic_for(job.base)
     run.stage("asking base + adapter")
-    rounded_to = None if job.plan.unties else job.dtype
-    unmerged = Unmerged(job.base, job.adapters, job.plan.vocabulary(job.base))
+    unmerged = job.unmerged
+    rounded_to = None if job.plan.unties or unmerged.nf4 else job.dtype
     reference = measure_reference(unmerged, probes, arithmetic, rounded_to, job.settings)
     if reference.adapter_kl == 0:
         raise shards.no_op()
     run.raise_if_stopped()
     run.stage("comparing the merged model with base + adapter")
     merged = reload(folder, arithmetic, job.settings)
-    found = compare(reference, merged, job.dtype)
+    compared = compare(reference, merged, job.dtype)
+    found = compared.verification
     if found.status == "fail":
-        raise ExportError(
-            f"The merged model does not predict what base + adapter predict: mean KL {found.mean_kl:.3g} nats "
-            f"(allowed {found.tolerance.mean_kl:.3g}; the adapter's own effect is {found.adapter_kl:.3g}), largest "
-            f"logit difference {found.max_abs_logit_difference:.3g} (allowed "
-            f"{found.tolerance.max_abs_logit_difference:.3g}). It was removed.",
-            "Merge with dtype float32; if it still differs, the adapter belongs to another base.",
-        )
+        raise unlike(found)
     work.verification = found
     work.checks += [verification_check(found), adapter_check(found)]
+    work.measured += _on_these_rows(work, reference, compared.said)
     if job.request.gguf:
         work.expected = _answers(work, merged, probes)
+
+
+def _on_these_rows(work: _Work, reference: Reference, merged: Said) -> list[Measured]:
+    """Base, each of several adapters alone, and the merged model, on the same rows."""
+    job, truth = work.job, reference.said
+    measured = [Measured(model="base", loss=reference.base.loss, mean_kl=reference.base.divergence_from(truth))]
+    for entry in job.adapters if len(job.adapters) > 1 else ():
+        work.run.stage(f"asking {entry.adapter.folder.name} alone")
+        said = ask(job.unmerged.alone(entry, reference.arithmetic, job.settings), reference.probes)
+        name = f"{entry.adapter.folder.parent.name}/{entry.adapter.folder.name} alone"
+        measured.append(Measured(model=name, loss=said.loss, mean_kl=said.divergence_from(truth)))
+    return [*measured, Measured(model="merged", loss=merged.loss, mean_kl=merged.divergence_from(truth))]
 
 
 def _answers(work: _Work, model: Any, probes: Probes) -> list[Expected]:
@@ -200,6 +221,7 @@ def _result(work: _Work, exports: Sequence[Export], modelfile: Path | None) -> M
             "merged_path": work.merged,
             "files": tuple(MergedFile(path=path, bytes=path.stat().st_size) for path in merged),
             "verification": work.verification,
+            "measured": tuple(work.measured),
             "exports": tuple(exports),
             "modelfile_path": modelfile,
             "deploy": commands(work.merged, exports, modelfile),
@@ -231,6 +253,7 @@ def _outcome(work: _Work) -> MergeResult:
         merged_path=None,
         files=(),
         verification=None,
+        measured=(),
         exports=(),
         modelfile_path=None,
         deploy=(),

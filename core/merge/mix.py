@@ -41,13 +41,13 @@ def combine(
         mix: The strategy.
         name: The weight's name: with the seed it decides what DARE drops.
         start: The base's weight, fp32.
-        deltas: What each adapter or model that touches this weight would add to it.
+        deltas: What each adapter or model would add to it; zeros from one that leaves it alone.
         weights: The factors on them.
     """
     import torch
 
     if mix.strategy == "slerp":
-        one, two = (start + delta for delta in deltas) if len(deltas) == 2 else (start, start + deltas[0])
+        one, two = (start + delta for delta in deltas)
         share = weights[1] / (weights[0] + weights[1])
         return slerp(one, two, share)
     merging = extras.require("peft.utils.merge_utils", "Merging several adapters")

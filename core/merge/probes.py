@@ -35,6 +35,8 @@ class Probe:
     """What stands before the answer, as the model reads it."""
     ids: tuple[int, ...]
     """Prompt and answer as tokens."""
+    answer_at: int
+    """Where the answer begins among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +47,34 @@ class Probes:
     source: str
 
 
-def collect(chat: ChatTokenizer, training: Training | None) -> Probes:
-    """Held-out rows of the training data where they are known (else training rows), else the built-in questions."""
+def collect(
+    chat: ChatTokenizer, training: Training | None, data_path: Path | None = None, count: int = PROBES
+) -> Probes:
+    """Rows of the given data; else held-out rows of the training data where they are known (else training rows).
+
+    Without any, the built-in questions.
+
+    Raises:
+        DataError, PathError: The given data cannot be read.
+    """
+    if data_path is not None:
+        return _from_data(chat, data_path, count)
     built_in = [ChatExample((Message("user", q), Message("assistant", a))) for q, a in BUILT_IN]
     if training is None or training.data_path is None:
         return Probes(_probes(chat, built_in), "built-in questions: the adapter's training data is not known")
     try:
-        return _from_data(chat, training.data_path)
+        return _from_data(chat, training.data_path, count)
     except FinetunerError:  # data that cannot be read any more is no reason not to merge
         return Probes(
             _probes(chat, built_in), "built-in questions: the adapter's training data cannot be read any more"
         )
 
 
-def _from_data(chat: ChatTokenizer, data_path: Path) -> Probes:
+def _from_data(chat: ChatTokenizer, data_path: Path, count: int) -> Probes:
     prepared = load_prepared(data_path)
     rows, path = (prepared.valid, prepared.valid_path) if prepared.valid else (prepared.train, prepared.train_path)
-    step = max(1, len(rows) // PROBES)  # spread over the file, since files are often sorted
-    return Probes(_probes(chat, rows[::step][:PROBES]), f"rows of {path.name if path else data_path.name}")
+    step = max(1, len(rows) // count)  # spread over the file, since files are often sorted
+    return Probes(_probes(chat, rows[::step][:count]), f"rows of {path.name if path else data_path.name}")
 
 
 def _probes(chat: ChatTokenizer, examples: Sequence[Example]) -> tuple[Probe, ...]:
@@ -71,8 +83,11 @@ def _probes(chat: ChatTokenizer, examples: Sequence[Example]) -> tuple[Probe, ..
 
 def _probe(chat: ChatTokenizer, example: Example) -> Probe:
     prompt = chat.prompt(example)
-    text = _whole(chat, example)
-    return Probe(_question(example), prompt, tuple(chat.encode(text)[:MAX_TOKENS]))
+    ids, before = chat.encode(_whole(chat, example)), chat.encode(prompt)
+    shared = next((n for n, (a, b) in enumerate(zip(ids, before, strict=False)) if a != b), min(len(ids), len(before)))
+    skipped = max(0, min(shared, len(ids) - 1) - MAX_TOKENS // 2)  # of a long prompt, the end: the answer must be in
+    kept = ids[skipped : skipped + MAX_TOKENS]
+    return Probe(_question(example), prompt, tuple(kept), max(1, shared - skipped))
 
 
 def _whole(chat: ChatTokenizer, example: Example) -> str:

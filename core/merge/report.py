@@ -22,6 +22,7 @@ def report(result: MergeResult) -> Report:
         _facts(result),
         _merged(result),
         _verification(result),
+        _measured(result),
         _exports(result),
         _deployment(result),
         "## Checks\n\n" + check_table(result.checks),
@@ -104,6 +105,16 @@ def _measures(found: Verification) -> list[tuple[str, str, str]]:
         ("The adapter's own effect (mean KL, nats)", f"{found.adapter_kl:.2e}", ""),
         ("Positions compared", number(found.positions), ""),
     ]
+
+
+def _measured(result: MergeResult) -> str:
+    if not result.measured:
+        return ""
+    rows = [
+        (one.model, f"{one.loss:.4f}", UNKNOWN if one.mean_kl is None else f"{one.mean_kl:.2e}")
+        for one in result.measured
+    ]
+    return "## On the Same Rows\n\n" + table(("Model", "Loss (nats a token)", "KL from what was to be merged"), rows)
 
 
 def _exports(result: MergeResult) -> str:

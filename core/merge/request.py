@@ -14,7 +14,8 @@ from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 
-Strategy = Literal["lora", "linear"]
+Strategy = Literal["lora", "linear", "svd", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"]
+QuantizedBase = Literal["auto", "original", "dequantized"]
 Quantization = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
 DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -24,34 +25,43 @@ MODELFILE = "Modelfile"
 
 
 class MergeRequest(RunRequest):
-    """Turn a base model and its adapter into a model that serves on its own, proven equal to the two together."""
+    """What to merge and to export."""
 
     model_name: str
     """Base model: folder, built-in name or hub id. Without adapter_path: a whole model to export."""
 
     adapter_path: Path | tuple[Path, ...] | None = None
-    """Adapter folder or train's output_dir; several with strategy linear."""
+    """Adapter folder or train's output_dir; several, or models of the same base, by other strategies."""
 
     strategy: Strategy = "lora"
-    """lora: one adapter. linear: the weighted sum of several adapters' changes."""
+    """lora: one adapter; the others combine several."""
 
     weights: tuple[float, ...] | None = None
-    """Factors of the adapters, with strategy linear; default equal shares that sum to 1."""
+    """Their factors. Default: 1 for task_arithmetic and TIES, else equal shares."""
+
+    density: float = Field(default=0.5, gt=0, le=1)
+    """Share of each change that TIES and DARE keep."""
+
+    quantized_base: QuantizedBase = "auto"
+    """What a QLoRA adapter goes into; auto: the better on held-out rows."""
+
+    data_path: Path | None = None
+    """Held-out rows to compare on. Default: the training's."""
 
     dtype: DtypeName = "auto"
-    """Number format of the merged weights; auto: that of the base."""
+    """Format of the merged weights; auto: the base's."""
 
     gguf: tuple[Quantization, ...] = ()
-    """GGUF files to make beside the merged model."""
+    """GGUF files to make."""
 
     modelfile: bool = True
     """Write an Ollama Modelfile for the smallest GGUF."""
 
     verify: bool = True
-    """Reload what was written and compare it with base + adapter."""
+    """Reload the result and compare it with base + adapter."""
 
     max_shard_gb: float = Field(default=5, gt=0, le=100)
-    """Largest weight file in GB; also the peak memory of the merge."""
+    """Largest weight file in GB."""
 
     @property
     def adapter_paths(self) -> tuple[Path, ...]:
@@ -71,7 +81,10 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
     name = request.model_name
     model_name = problems.attempt(lambda: str(resolve_model(name, settings).path or name))
     output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
-    adapters = [problems.attempt(partial(_adapter_folder, given, settings)) for given in request.adapter_paths]
+    find = _adapter_folder if request.strategy == "lora" else _adapter_or_model
+    adapters = [problems.attempt(partial(find, given, settings)) for given in request.adapter_paths]
+    rows = request.data_path
+    data_path = problems.attempt(lambda: paths.existing(rows, settings, "data_path")) if rows else None
     problems += _contradictions(request)
     problems.raise_any()
     return request.model_copy(
@@ -79,9 +92,17 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
             "model_name": model_name,
             "output_dir": output_dir,
             "adapter_path": tuple(adapters) or None,
+            "data_path": data_path,
             "gguf": tuple(dict.fromkeys(request.gguf)),
         }
     )
+
+
+def _adapter_or_model(given: Path, settings: Settings) -> Path:
+    """The folder that a path means: a whole model's where it is one, else an adapter's."""
+    folder = paths.existing(given, settings, "adapter_path")
+    models = (candidate for candidate in (folder, folder / "model") if (candidate / "config.json").is_file())
+    return next(models, None) or _adapter_folder(given, settings)
 
 
 def _adapter_folder(given: Path, settings: Settings) -> Path:
@@ -122,11 +143,21 @@ def _contradictions(request: MergeRequest) -> Problems:
     if adapters > 1 and request.strategy == "lora":
         problems.add(f"strategy lora takes one adapter, not {adapters}.", "Use strategy linear to add several up.")
     if request.weights is not None and request.strategy == "lora":
-        problems.add("weights belong to strategy linear.", "Pass strategy linear, or leave weights out.")
+        problems.add("weights belong to a strategy for several.", "Pass strategy linear, or leave weights out.")
     if request.weights is not None and len(request.weights) != adapters:
         problems.add(
             f"{len(request.weights)} weights for {adapters} adapters.", "Give one weight for each adapter_path."
         )
+    if request.strategy == "slerp" and adapters != 2:
+        problems.add(f"strategy slerp goes from one to another: two of them, not {adapters}.", "Use linear or ties.")
+    if request.strategy != "lora" and adapters == 0:
+        problems.add(f"strategy {request.strategy} needs adapter_path.", "Name the adapters or models to combine.")
+    if (
+        request.strategy == "slerp"
+        and request.weights is not None
+        and min((*request.weights, sum(request.weights))) <= 0
+    ):
+        problems.add("slerp's weights must be above zero.", "Give the shares of the two, e.g. [0.3, 0.7].")
     if adapters == 0 and not request.gguf:
         problems.add(
             "Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both."
@@ -137,7 +168,8 @@ def _contradictions(request: MergeRequest) -> Problems:
 def inputs(request: MergeRequest) -> tuple[Path, ...]:
     """The folders whose content decides the result."""
     model = Path(request.model_name)
-    return request.adapter_paths + ((model,) if model.is_absolute() and model.is_dir() else ())
+    rows = (request.data_path,) if request.data_path else ()
+    return request.adapter_paths + rows + ((model,) if model.is_absolute() and model.is_dir() else ())
 
 
 def outputs(request: MergeRequest) -> tuple[str, ...]:

@@ -48,6 +48,16 @@ class Verification(Model):
     tolerance: Tolerance
 
 
+class Measured(Model):
+    """One model on the rows that were compared."""
+
+    model: str
+    loss: float
+    """Nats a token of the answers."""
+    mean_kl: float | None
+    """KL divergence in nats from base + adapter as it was trained; null for that one."""
+
+
 class GgufVerification(Model):
     """One GGUF file, loaded in a process of its own and asked."""
 
@@ -99,15 +109,15 @@ class MergeResult(Model):
     adapter_paths: tuple[Path, ...]
     strategy: Strategy
     method: Method
-    """A weight file at a time, or by peft on the whole model."""
     method_reason: str
     dtype: str
     """Number format of the merged weights."""
     merged_path: Path | None
-    """The merged model; null in a dry run or without adapter."""
+    """Null in a dry run or without adapter."""
     files: tuple[MergedFile, ...]
     verification: Verification | None
-    """Null in a dry run, without adapter, or with verify off."""
+    """Null when not verified."""
+    measured: tuple[Measured, ...]
     exports: tuple[Export, ...]
     modelfile_path: Path | None
     deploy: tuple[Deploy, ...]

@@ -1,21 +1,20 @@
 """The proof of a merge: what was written, reloaded from disk, predicts what base + adapter predict."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import extras
 from ..checks import CheckStatus
 from ..errors import ExportError
-from ..models.load import attach_adapter, load_base
+from ..models.load import load_base
 from ..models.machine import look
 from ..settings import Settings
 from .checkpoint import Checkpoint
-from .plan import Weighted
 from .probes import Probe, Probes
 from .result import Tolerance, Verification
+from .unmerged import Unmerged
 
 if TYPE_CHECKING:
     import torch
@@ -42,16 +41,43 @@ NOTABLE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
+class Said:
+    """What one model says on the probes."""
+
+    logits: "tuple[torch.Tensor, ...]"
+    """At POSITIONS places of each probe, fp32 on the CPU."""
+    losses: tuple[float, ...]
+    """Of each probe's answer, in nats, summed over its tokens."""
+    tokens: tuple[int, ...]
+    """Of each probe's answer."""
+
+    @property
+    def loss(self) -> float:
+        """Nats a token of the answers."""
+        return sum(self.losses) / max(1, sum(self.tokens))
+
+    def divergence_from(self, truth: "Said") -> float:
+        """KL(truth || this) in nats, mean over the positions."""
+        pairs = zip(truth.logits, self.logits, strict=True)
+        return _mean([_kl(expected.log_softmax(-1), found.log_softmax(-1)) for expected, found in pairs])
+
+
+@dataclass(frozen=True)
 class Reference:
-    """What base + adapter predict on the probes."""
+    """What base + adapter say on the probes."""
 
     probes: Probes
-    log_probabilities: "tuple[torch.Tensor, ...]"
-    logits: "tuple[torch.Tensor, ...]"
-    adapter_kl: float
+    said: Said
+    base: Said
+    """What the base alone says."""
     arithmetic: str
     rounding: Tolerance
     """What storing the merged weights in their number format changes, with nothing else done to them."""
+
+    @property
+    def adapter_kl(self) -> float:
+        """What the adapter does: from it to the base."""
+        return self.base.divergence_from(self.said)
 
 
 def arithmetic_for(base: Checkpoint) -> str:
@@ -64,23 +90,6 @@ def arithmetic_for(base: Checkpoint) -> str:
     return "float32" if base.parameters * 4 < FITS * free else machine.dtype
 
 
-@dataclass(frozen=True)
-class Unmerged:
-    """A base with its adapters beside it: what a merged model has to equal."""
-
-    base: Checkpoint
-    adapters: Sequence[Weighted]
-    vocabulary: int | None = None
-    """Embedding rows where adapters bring some for added tokens."""
-
-    def load(self, arithmetic: str, settings: Settings) -> Any:
-        """It in memory, by peft, which shares no code with the merge."""
-        model = load_base(self.base.folder, dtype=arithmetic, settings=settings)
-        if self.vocabulary:
-            model.resize_token_embeddings(self.vocabulary, mean_resizing=False)
-        return attach(model, self.adapters)
-
-
 def measure_reference(
     unmerged: Unmerged, probes: Probes, arithmetic: str, rounded_to: str | None, settings: Settings
 ) -> Reference:
@@ -89,21 +98,21 @@ def measure_reference(
     `rounded_to` is None where peft cannot merge what lies in memory (an adapter on tied embeddings).
     """
     model = unmerged.load(arithmetic, settings)
-    logits = tuple(_logits(model, probe) for probe in probes.probes)
-    log_probabilities = tuple(one.log_softmax(-1) for one in logits)
+    if not hasattr(model, "disable_adapter"):  # several were combined in memory: the base is a model of its own
+        said, base = ask(model, probes), ask(reload(unmerged.base.folder, arithmetic, settings), probes)
+        return Reference(probes, said, base, arithmetic, NO_ROUNDING)
+    said = ask(model, probes)
     with model.disable_adapter():
-        plain = tuple(_logits(model, probe).log_softmax(-1) for probe in probes.probes)
-    effect = _mean([_kl(full, base_only) for full, base_only in zip(log_probabilities, plain, strict=True)])
-    live = Reference(probes, log_probabilities, logits, effect, arithmetic, NO_ROUNDING)
+        base = ask(model, probes)
+    live = Reference(probes, said, base, arithmetic, NO_ROUNDING)
     return live if rounded_to is None else replace(live, rounding=_cost_of_rounding(live, model, rounded_to))
 
 
 def _cost_of_rounding(live: Reference, model: Any, dtype: str) -> Tolerance:
     _merge_and_round(model, dtype)
-    rounded = [_logits(model, probe) for probe in live.probes.probes]
+    rounded = ask(model, live.probes)
     return Tolerance(
-        max_abs_logit_difference=max(float((a - b).abs().max()) for a, b in zip(rounded, live.logits, strict=True)),
-        mean_kl=_mean([_kl(p, r.log_softmax(-1)) for p, r in zip(live.log_probabilities, rounded, strict=True)]),
+        max_abs_logit_difference=_largest_difference(rounded, live.said), mean_kl=rounded.divergence_from(live.said)
     )
 
 
@@ -117,26 +126,15 @@ def _merge_and_round(model: Any, dtype: str) -> None:
             parameter.copy_(parameter.to(getattr(torch, dtype)))
 
 
-def attach(model: Any, adapters: Sequence[Weighted]) -> Any:
-    """The base with every adapter active, each at its weight."""
-    if len(adapters) == 1 and adapters[0].weight == 1:
-        return attach_adapter(model, adapters[0].adapter.folder)
-    from peft.tuners.lora import LoraLayer
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and what the merged model said in it."""
 
-    attached: Any = attach_adapter(model, adapters[0].adapter.folder)
-    names = ["default", *(f"adapter_{number}" for number in range(1, len(adapters)))]
-    for name, entry in list(zip(names, adapters, strict=True))[1:]:
-        attached.load_adapter(str(entry.adapter.folder), adapter_name=name)
-    attached.base_model.set_adapter(names)  # all of them active at once: their changes add up
-    for module in attached.modules():
-        if isinstance(module, LoraLayer):
-            for name, entry in zip(names, adapters, strict=True):
-                if name in module.scaling:
-                    module.set_scale(name, entry.weight)
-    return attached.eval()
+    verification: Verification
+    said: Said
 
 
-def compare(reference: Reference, merged: Any, dtype: str) -> Verification:
+def compare(reference: Reference, merged: Any, dtype: str) -> Compared:
     """The merged model's predictions against the reference.
 
     Args:
@@ -144,31 +142,29 @@ def compare(reference: Reference, merged: Any, dtype: str) -> Verification:
         merged: The model, reloaded from disk in the reference's arithmetic.
         dtype: The number format that its weights are stored in.
     """
-    divergences, differences, agreed, positions = [], [0.0], 0, 0
-    for probe, logits, expected in zip(
-        reference.probes.probes, reference.logits, reference.log_probabilities, strict=True
-    ):
-        found = _logits(merged, probe)
-        divergences.append(_kl(expected, found.log_softmax(-1)))
-        differences.append(float((found - logits).abs().max()))
-        agreed += int((found.argmax(-1) == logits.argmax(-1)).sum())
-        positions += len(found)
+    said, expected = ask(merged, reference.probes), reference.said
+    agreed = sum(
+        int((found.argmax(-1) == logits.argmax(-1)).sum())
+        for found, logits in zip(said.logits, expected.logits, strict=True)
+    )
+    positions = sum(len(found) for found in said.logits)
     tolerance = tolerance_for(dtype, reference)
-    mean_kl, worst = _mean(divergences), max(differences)
-    if not (math.isfinite(mean_kl) and all(map(math.isfinite, differences))):
+    mean_kl, worst, effect = said.divergence_from(expected), _largest_difference(said, expected), reference.adapter_kl
+    if not (math.isfinite(mean_kl) and math.isfinite(worst)):
         raise ExportError("The merged model predicts NaN or infinity.", "Merge with dtype bfloat16 or float32.")
-    return Verification(
-        status=_status(mean_kl, worst, reference.adapter_kl, tolerance),
+    found = Verification(
+        status=_status(mean_kl, worst, effect, tolerance),
         max_abs_logit_difference=worst,
         mean_kl=mean_kl,
         greedy_agreement=agreed / positions,
-        adapter_kl=reference.adapter_kl,
-        prompts=len(divergences),
+        adapter_kl=effect,
+        prompts=len(said.logits),
         positions=positions,
         prompt_source=reference.probes.source,
         arithmetic=reference.arithmetic,
         tolerance=tolerance,
     )
+    return Compared(found, said)
 
 
 def tolerance_for(dtype: str, reference: Reference) -> Tolerance:
@@ -196,14 +192,36 @@ def reload(folder: Path, arithmetic: str, settings: Settings) -> Any:
     return load_base(folder, dtype=arithmetic, settings=settings)
 
 
-def _logits(model: Any, probe: Probe) -> "torch.Tensor":
-    """Logits at up to POSITIONS places of a probe, shape (positions, vocabulary), fp32 on the CPU."""
+def ask(model: Any, probes: Probes) -> Said:
+    """What a model says on the probes."""
+    logits, losses, tokens = [], [], []
+    for probe in probes.probes:
+        answer = _ask(model, probe)
+        logits.append(answer.logits)
+        losses.append(answer.loss)
+        tokens.append(len(probe.ids) - probe.answer_at)
+    return Said(tuple(logits), tuple(losses), tuple(tokens))
+
+
+class _Answer(NamedTuple):
+    logits: "torch.Tensor"
+    loss: float
+
+
+def _ask(model: Any, probe: Probe) -> _Answer:
     import torch
 
     with torch.inference_mode():
         ids = torch.tensor([probe.ids], device=model.device)
         places = torch.linspace(0, len(probe.ids) - 1, min(POSITIONS, len(probe.ids))).round().long()
-        return model(input_ids=ids, use_cache=False).logits[0, places.to(model.device)].float().cpu()
+        logits = model(input_ids=ids, use_cache=False).logits[0]
+        before = logits[probe.answer_at - 1 : -1].float()  # each token is predicted at the place before it
+        loss = torch.nn.functional.cross_entropy(before, ids[0, probe.answer_at :], reduction="sum")
+        return _Answer(logits[places.to(model.device)].float().cpu(), float(loss))
+
+
+def _largest_difference(one: Said, other: Said) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(one.logits, other.logits, strict=True))
 
 
 def _kl(expected: "torch.Tensor", found: "torch.Tensor") -> "torch.Tensor":
