@@ -161,5 +161,5 @@ def with_filler(rows: Dataset) -> Dataset:
 
 
 def without_fillers(sequences: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """The real ones of a batch; of fillers alone one, so that there is a batch, which has no rows and does not count."""
+    """The real ones of a batch; of fillers alone one: a batch without rows, which does not count."""
     return [one for one in sequences if one["rows"]] or sequences[:1]

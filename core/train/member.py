@@ -86,7 +86,7 @@ def _attempt(order: Order, run: ActiveRun) -> Outcome:
 
 
 def _end_with_the_worker(lock: Path) -> None:
-    """Kill this process when the worker is gone: torchrun gives each a session of its own, out of the worker's reach."""
+    """Kill this process when the worker is gone: torchrun gives each a session of its own, out of its reach."""
 
     def wait() -> None:
         with lock.open("rb") as file:

@@ -1,6 +1,6 @@
 """The Training Progress Report."""
 
-from ..reports.markdown import STATUS_WORDS, number, table
+from ..reports.markdown import check_table, number, table
 from ..reports.report import Figure, Report
 from .comparison import comparison_figures, comparison_section
 from .curve import CAPTIONS, CURVES, pictures
@@ -14,6 +14,10 @@ NAMES = {
     "alpha": "Alpha",
     "dropout": "Dropout",
     "target_modules": "Target Modules",
+    "use_rslora": "rsLoRA",
+    "use_dora": "DoRA",
+    "init_lora_weights": "Initial Adapter",
+    "beta": "Beta",
     "learning_rate": "Learning Rate",
     "batch_size": "Batch Size",
     "gradient_accumulation": "Gradient Accumulation",
@@ -27,6 +31,7 @@ NAMES = {
     "packing": "Packing",
     "early_stopping_patience": "Early Stopping Patience",
     "gradient_checkpointing": "Gradient Checkpointing",
+    "on_non_finite": "After a Non-Finite Number",
     "dtype": "Number Format",
 }
 
@@ -37,7 +42,7 @@ def report(result: TrainResult) -> Report:
     parts = [
         f"# {TITLE}\n",
         f"{finding}\n",
-        f"**Model:** {result.model_name}  \n**Technique:** {result.technique}  \n"
+        f"**Model:** {result.model_name}  \n**Technique:** {result.technique}  \n**Method:** {result.method}  \n"
         f"**Started:** {result.started_at:%Y-%m-%d %H:%M} UTC\n",
         comparison_section(result),
         _configuration(result),
@@ -47,7 +52,7 @@ def report(result: TrainResult) -> Report:
         parts.append(plan_sections(result.plan, _duration(result.plan.time_s)))
     else:
         parts += [_metrics(result.metrics), _resources(result), _checkpoints(result)]
-    parts += [_diagnosis(result), _warnings(result), preview_section(result.mask_preview)]
+    parts += [_diagnosis(result), _checks(result), preview_section(result.mask_preview)]
     figures = () if result.plan else (*_curves(result), *comparison_figures(result))
     return Report(TITLE, _headline(result), "\n".join(part for part in parts if part), figures)
 
@@ -131,6 +136,7 @@ def _shown(value: object) -> str:
 def _metrics(metrics: tuple[Metric, ...]) -> str:
     every = max(1, -(-len(metrics) // MAX_LINES))
     last = len(metrics) - 1
+    judged = any(m.reward_margin is not None for m in metrics)
     kept = [m for place, m in enumerate(metrics) if place % every == 0 or m.val_loss is not None or place == last]
     rows = [
         (
@@ -142,12 +148,20 @@ def _metrics(metrics: tuple[Metric, ...]) -> str:
             "" if m.grad_norm is None else f"{m.grad_norm:.2f}",
             "" if m.tokens_per_second is None else f"{m.tokens_per_second:,.0f}",
             "" if m.memory_gb is None else f"{m.memory_gb:.2f}",
+            *(_rewards(m) if judged else ()),
         )
         for m in kept
     ]
     note = f"\nEvery {every}th line; all are in metrics.jsonl and in the result.\n" if every > 1 else ""
     header = ("Epoch", "Step", "Train Loss", "Val Loss", "LR", "Gradient Norm", "Tokens/s", "Peak GB")
+    header += ("Reward Margin", "Chosen Ahead") if judged else ()
     return "## Training Metrics\n\n" + table(header, rows) + note
+
+
+def _rewards(metric: Metric) -> tuple[str, str]:
+    if metric.reward_margin is None or metric.reward_accuracy is None:
+        return "", ""
+    return f"{metric.reward_margin:.3f}", f"{metric.reward_accuracy:.0%}"
 
 
 def _resources(result: TrainResult) -> str:
@@ -184,9 +198,8 @@ def _diagnosis(result: TrainResult) -> str:
     return "## Diagnosis\n\n" + table(("Symptom", "Evidence", "Likely Cause", "Next Step"), rows) if rows else ""
 
 
-def _warnings(result: TrainResult) -> str:
-    found = [check for check in result.checks if check.status != "pass"]
-    if not found:
+def _checks(result: TrainResult) -> str:
+    if not result.checks:
         return ""
-    lines = "\n".join(f"- {STATUS_WORDS[c.status]}, {c.name}: {c.details} {c.next_step or ''}".rstrip() for c in found)
-    return f"## Warnings\n\n{lines}\n"
+    steps = "\n".join(f"- {check.name}: {check.next_step}" for check in result.checks if check.next_step)
+    return f"## Quality Checks\n\n{check_table(result.checks)}" + (f"\nNext steps:\n\n{steps}\n" if steps else "")

@@ -154,7 +154,7 @@ class Plan(Model):
     """How the time was found."""
     memory_gb: float
     """Estimated peak."""
-    memory_parts_gb: dict[str, float] = {}
+    memory_parts_gb: dict[str, float] = Field(default_factory=dict)
     """Of weights, adapter, gradients, optimizer, activations, ...; and how they were found."""
     advice: tuple[Advice, ...] = ()
     """Each technique on this machine."""

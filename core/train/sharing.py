@@ -7,7 +7,7 @@ from .result import Difference
 
 
 def share(recipe: Recipe, processes: int) -> Recipe:
-    """The recipe of each process: so many batches of a step fall to it that all together read as many rows as one would.
+    """The recipe of each process: its batches of a step, which together read as many rows as one process would.
 
     The batches stay as large as they can: batch 4 and accumulation 4 become batch 4 and accumulation 2 for two
     processes. Where the rows of a step cannot be divided evenly, a step has the next larger number.

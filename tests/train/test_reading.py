@@ -58,12 +58,12 @@ def test_the_report_has_the_mission_s_sections_and_says_the_result_first(bench: 
     lines = made.markdown.splitlines()
     sections = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
     assert sections[:4] == ["Configuration", "Training Metrics", "Resource Usage", "Checkpoints"]
-    assert set(sections[4:]) <= {"Diagnosis", "Warnings", "Mask preview"}
+    assert set(sections[4:]) <= {"Diagnosis", "Quality Checks", "Mask preview"}
     assert lines[0] == "# Training Progress Report"
     assert lines[2].startswith("**Validation loss fell from 5.")
     assert "| best | 6 |" in made.markdown
-    assert [figure.name for figure in made.figures] == ["loss.png"]
-    assert made.figures[0].image.startswith(b"\x89PNG")
+    assert [figure.name for figure in made.figures] == ["loss.png", "learning_rate.png", "gradient_norm.png"]
+    assert all(figure.image.startswith(b"\x89PNG") for figure in made.figures)
     assert made.headline.startswith("lora: validation loss 5.")
 
 
