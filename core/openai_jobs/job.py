@@ -104,10 +104,10 @@ def cost_check(request: OpenAIRequest, usd: float | None) -> Check:
         return Check(name="Cost", status="warn", details=f"{expected}; no limit is given", next_step=step)
     if usd is None:
         step = 'Add the price to a providers file, or allow any cost with max_cost_usd "unlimited".'
-        return Check(name="Cost", status="fail", details=f"{expected}; ${limit:,.2f} is allowed", next_step=step)
+        return Check(name="Cost", status="fail", details=f"{expected}; ${limit:,g} is allowed", next_step=step)
     status = "fail" if usd > limit else "pass"
     step = "Use fewer epochs or examples or a cheaper model, or allow more." if usd > limit else None
-    return Check(name="Cost", status=status, details=f"{expected}; ${limit:,.2f} is allowed", next_step=step)
+    return Check(name="Cost", status=status, details=f"{expected}; ${limit:,g} is allowed", next_step=step)
 
 
 def _refuse(checks: tuple[Check, ...]) -> None:

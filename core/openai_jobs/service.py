@@ -52,9 +52,14 @@ class Service:
         from openai import OpenAIError
 
         try:
-            return read(call(self._client))
-        except (OpenAIError, RemoteError, ValueError) as error:  # ValueError: JSON that cannot be read
-            raise explained(error, self.provider, self._key) from None  # their texts may hold the key
+            answer = call(self._client)
+        # Where a list should be and a page of HTML is, the library stumbles with an AttributeError or TypeError.
+        except (OpenAIError, RemoteError, ValueError, AttributeError, TypeError) as error:
+            raise explained(error, self.provider, self._key) from None  # its text may hold the key
+        try:
+            return read(answer)
+        except RemoteError as error:
+            raise explained(error, self.provider, self._key) from None
 
     def ask(self, call: "Callable[[OpenAI], Any]", read: Callable[[Any], T]) -> T:
         """The answer to a request that does no harm when it is carried out more than once; passing faults are retried.

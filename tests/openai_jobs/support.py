@@ -5,12 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from faion_finetuner.core import files
 from faion_finetuner.core.checks import Check
 from faion_finetuner.core.openai_jobs import job
+from faion_finetuner.core.openai_jobs.mode import MODE
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
 from faion_finetuner.core.runs.active import ActiveRun
-from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
+from faion_finetuner.core.runs.launch import request_key
+from faion_finetuner.core.runs.record import RunFolder, RunRecord, RunStatus, now
 from faion_finetuner.core.settings import Settings
 
 Record = dict[str, Any]
@@ -52,14 +55,35 @@ def write(settings: Settings, records: Iterable[Record | str | bytes], name: str
     return path
 
 
-def carry_out(settings: Settings, **arguments: Any) -> OpenAIResult:
+def carry_out(settings: Settings, *, run_id: str = "20260101-000000-openai-test", **arguments: Any) -> OpenAIResult:
     """Resolve a request and run it as the worker does."""
     arguments = {"action": "check", "data_path": Path("train.jsonl")} | arguments
     request = resolve(OpenAIRequest.model_validate(arguments), settings)
-    folder = RunFolder(path=settings.roots[0] / ".run" / "20260101-000000-openai-test")
+    return job.run(request, begun(request, settings, run_id))
+
+
+def begun(request: OpenAIRequest, settings: Settings, run_id: str) -> ActiveRun:
+    """A run as its worker finds it; the second time with the same id it is resumed."""
+    folder = RunFolder(path=settings.roots[0] / ".run" / run_id)
+    resumed = folder.path.exists()
     folder.path.mkdir(parents=True, exist_ok=True)
+    record = RunRecord(
+        run_id=run_id,
+        mode="openai",
+        address=MODE.address,
+        request_key=request_key(MODE, request),
+        request={},
+        resolved=request.model_dump(mode="json"),
+        output_dir=request.output_dir,
+        slot=None,
+        environment=(),
+        created_at=now(),
+        packages={},
+        host={},
+    )
+    files.write_model(folder.record_path, record)
     folder.write_status(RunStatus(status="running", launched_at=now()))
-    return job.run(request, ActiveRun(folder, request.output_dir))
+    return ActiveRun(folder, request.output_dir, resume=resumed)
 
 
 def check_of(result: OpenAIResult, name: str) -> Check:

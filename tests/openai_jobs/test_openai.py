@@ -27,12 +27,6 @@ OPENAI, ELSEWHERE = provider_at(OWN_BASE_URL), provider_at("https://api.example.
 BEFORE, CLOSED, SHUT = date(2026, 11, 22), date(2027, 1, 6), date(2027, 1, 14)
 
 
-@pytest.fixture(autouse=True)
-def no_outer_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FAION_FINETUNER_PROVIDERS", "TIKTOKEN_CACHE_DIR"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def asked(settings: Settings, **arguments: Any) -> OpenAIRequest:
     return resolve(OpenAIRequest.model_validate(arguments), settings)
 
