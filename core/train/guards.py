@@ -14,6 +14,7 @@ from ..untrusted import quote
 
 LESS_MEMORY = "Reduce max_seq_length, set gradient_checkpointing, or use technique qlora."
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM_WORDS = ("No space left", "os error 28", "inline_container")  # the last is torch's, when a write falls short
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -68,7 +69,7 @@ def one_row_too_many(what: str, rows: str) -> TrainingError:
 def unwritable(what: str, folder: Path, error: BaseException) -> TrainingError:
     """Why something could not be saved, and what stands nevertheless."""
     number, text = getattr(error, "errno", None), str(error)
-    if number in NO_ROOM or "No space left" in text or "os error 28" in text:
+    if number in NO_ROOM or any(words in text for words in NO_ROOM_WORDS):
         reason, next_step = "the disk is full", "Free some space, or lower save_total_limit"
     elif number in NOT_ALLOWED or "ermission denied" in text:
         reason, next_step = "writing there is not allowed", "Give this user the right to write there"

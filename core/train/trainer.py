@@ -104,9 +104,8 @@ class FineTuner(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         size = self.args.train_batch_size
-        return distributed.evened(
-            self.train_dataset, size, lambda lengths: LengthGrouped(lengths, size, self.args.seed)
-        )
+        rows: Any = self.train_dataset
+        return distributed.evened(rows, size, lambda lengths: LengthGrouped(lengths, size, self.args.seed))
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return distributed.evened(eval_dataset, self.args.eval_batch_size, lambda lengths: range(len(lengths)))

@@ -150,7 +150,7 @@ def test_so_does_a_killed_training_of_another_kind(bench: Bench, asked: dict[str
 def refused(bench: Bench, **asked: Any) -> str:
     """What a resumed run says that was asked for something else than the first one."""
     with pytest.raises(TrainingError, match=r"The checkpoints in .* were made with") as caught:
-        bench.train(resume=True, **({"hyperparameters": {"max_steps": 3}} | asked))
+        bench.train("out", resume=True, **({"hyperparameters": {"max_steps": 3}} | asked))
     assert "another output_dir" in caught.value.next_step
     return caught.value.problem
 
