@@ -1,11 +1,22 @@
 """The base that a QLoRA adapter was trained on: its linear layers went through 4-bit NF4 and back."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import extras
 
 if TYPE_CHECKING:
     import torch
+
+
+def compute_as_in_training(model: Any) -> None:
+    """Let 4-bit layers multiply in the asked-for number format, as they did while the adapter learned.
+
+    Out of training, bitsandbytes multiplies in bfloat16 on processors that can, whatever was asked for.
+    """
+    layers = extras.require("bitsandbytes.nn", "Asking the base of a QLoRA training")
+    for module in model.modules():
+        if isinstance(module, layers.Linear4bit):
+            module.training = True
 
 
 def through_nf4(weight: "torch.Tensor") -> "torch.Tensor":

@@ -10,6 +10,7 @@ from .checkpoint import Checkpoint
 from .mix import SUMS, Mix, combine
 from .names import Names
 from .plan import Weighted
+from .quantised import compute_as_in_training
 
 if TYPE_CHECKING:
     import torch
@@ -30,14 +31,16 @@ class Unmerged:
 
     def load(self, arithmetic: str, settings: Settings) -> Any:
         """The base with its adapters active, a PeftModel; a plain model where peft cannot have them active together."""
-        model = load_base(self.base.folder, dtype=arithmetic, nf4=self.nf4, settings=settings)
+        model: Any = load_base(self.base.folder, dtype=arithmetic, nf4=self.nf4, settings=settings)
         if self.vocabulary:
             model.resize_token_embeddings(self.vocabulary, mean_resizing=False)
-        if self.mix.strategy in SUMS and self.mix.strategy != "svd" and not any(map(_is_own, self.adapters)):
-            return attach(model, self.adapters)
-        if len(self.adapters) == 1 and self.mix.strategy == "lora":
-            return attach(model, self.adapters)
-        return self._combined(model, arithmetic, settings)
+        adds_up = self.mix.strategy in SUMS and self.mix.strategy != "svd" and not any(map(_is_own, self.adapters))
+        if self.mix.strategy != "lora" and not adds_up:
+            return self._combined(model, arithmetic, settings)
+        model = attach(model, self.adapters)
+        if self.nf4:
+            compute_as_in_training(model)
+        return model
 
     def alone(self, entry: Weighted, arithmetic: str, settings: Settings) -> Any:
         """The base with one adapter merged by peft, or the one model itself."""

@@ -49,7 +49,8 @@ def test_all_formats_are_made_asked_and_told(settings, base):
     assert any("256" in warning for warning in result.warnings)  # rows of 64 fit no K-quant
     text = report(result).markdown
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        "## Merged Model", "## Verification", "## Exports", "## Deployment", "## Checks", "## Warnings",
+        "## Merged Model", "## Verification", "## On the Same Rows", "## Exports", "## Deployment",
+        "## Checks", "## Warnings",
     ]  # fmt: skip
 
 

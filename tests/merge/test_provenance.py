@@ -57,12 +57,20 @@ def test_a_checkpoint_belongs_to_the_same_run(settings):
     assert found.run_id == RUN
 
 
-def test_merging_a_qlora_adapter_into_the_16_bit_base_is_told(settings):
+def test_a_qlora_adapter_goes_into_the_base_that_serves_it_better(settings):
     result = merge(settings, model_name="base", adapter_path=trained(settings, "qlora"), output_dir="merged")
     check = next(check for check in result.checks if check.name == "qlora_base")
+    assert check.status == "pass"
+    assert "4-bit base (QLoRA)" in check.details
+    assert len([one for one in result.measured if "-bit base" in one.model]) == 2
+
+
+def test_the_base_of_a_qlora_adapter_that_was_not_measured_is_told(settings):
+    arguments = {"model_name": "base", "adapter_path": trained(settings, "qlora"), "output_dir": "merged"}
+    result = merge(settings, **arguments, verify=False)
+    check = next(check for check in result.checks if check.name == "qlora_base")
     assert check.status == "warn"
-    assert "NF4" in check.details
-    assert "evaluate" in (check.next_step or "")
+    assert "was not measured" in check.details
 
 
 def test_data_that_is_gone_leaves_the_built_in_prompts(settings):
