@@ -45,6 +45,9 @@ INHERITED = (
 )  # fmt: skip
 INHERITED_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "NCCL_")
 
+# Threads that wait for each other sleep instead of spinning: beside other work a training took four times as long.
+DEFAULTS = {"OMP_WAIT_POLICY": "passive"}
+
 
 def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Settings) -> RunFolder:
     """Start a run of a resolved request, or find the one that is already there.
@@ -172,7 +175,7 @@ def _worker_environment(record: RunRecord, settings: Settings) -> dict[str, str]
     names = {*INHERITED, *record.environment}
     kept = {name: value for name, value in os.environ.items() if name in names or name.startswith(INHERITED_PREFIXES)}
     fixed = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    return kept | fixed | settings.as_environment()
+    return DEFAULTS | kept | fixed | settings.as_environment()
 
 
 def _versions() -> dict[str, str]:
