@@ -12,7 +12,7 @@ from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..settings import Settings
 from ..untrusted import clean
-from . import conclusions, items, judging, plan, tables
+from . import breakdown, conclusions, items, judging, plan, tables
 from .benchmarks import Benchmarks
 from .contestants import Side, visit
 from .endpoint import Endpoint, unclear
@@ -36,23 +36,8 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     run.stage("reading the held-out rows")
     subject = read_subject(request, settings)
     benchmarks = _benchmarks(request, run)
-    result = EvaluateResult(
-        model_name=request.model_name,
-        finetuned_path=str(request.finetuned_path) if request.finetuned_path else None,
-        data_path=str(request.data_path),
-        evaluated_at=now(),
-        rows=len(subject.examples),
-        verdict=None,
-        answer_kind=subject.choice.kind,
-        answer_kind_reason=subject.choice.reason,
-        regression_margin=request.regression_margin,
-        max_new_tokens=subject.max_new_tokens,
-        checks=subject.checks,
-    )
     endpoint = _endpoint(request)
-    if endpoint is not None:
-        pairs = min(request.judge_pairs, len(subject.examples))
-        result = result.model_copy(update={"checks": (*result.checks, endpoint.check(pairs))})
+    result = _begun(request, subject, endpoint)
     if request.dry_run:
         return result.model_copy(update={"plan": plan.expect(subject, request, look(), benchmarks)})
     run.stage("loading the model")
@@ -64,17 +49,37 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     visit(subject.base_path, request.finetuned_path, settings, measure)
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
-    result = result.model_copy(update=tables.fill(subject, base, finetuned, request))
-    if finetuned is not None:
-        items.write(run.folder.path, items.collect(subject, base, finetuned))
     samples = _samples(subject, base, finetuned)
     _write_samples(request, samples)
-    shown = tuple(_shortened(samples[i]) for i in subject.shown)
-    kept = {"samples": shown, "samples_path": str(request.output_dir / "samples.jsonl")}
-    result = conclusions.draw(result.model_copy(update=kept), base, finetuned)
+    if finetuned is not None:
+        items.write(run.folder.path, items.collect(subject, base, finetuned))
+    fields = tables.fill(subject, base, finetuned, request) | {
+        "breakdown": breakdown.of(subject, base, finetuned),
+        "samples": tuple(_shortened(samples[i]) for i in subject.shown),
+        "samples_path": str(request.output_dir / "samples.jsonl"),
+    }
+    result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
     if request.judge != "none":
         result = _judged(result, samples, request, run, endpoint)
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
+
+
+def _begun(request: EvaluateRequest, subject: Subject, endpoint: Endpoint | None) -> EvaluateResult:
+    """The result as it stands before anything is measured."""
+    judge = (endpoint.check(min(request.judge_pairs, len(subject.examples))),) if endpoint else ()
+    return EvaluateResult(
+        model_name=request.model_name,
+        finetuned_path=str(request.finetuned_path) if request.finetuned_path else None,
+        data_path=str(request.data_path),
+        evaluated_at=now(),
+        rows=len(subject.examples),
+        verdict=None,
+        answer_kind=subject.choice.kind,
+        answer_kind_reason=subject.choice.reason,
+        regression_margin=request.regression_margin,
+        max_new_tokens=subject.max_new_tokens,
+        checks=(*subject.checks, *judge),
+    )
 
 
 def _benchmarks(request: EvaluateRequest, run: ActiveRun) -> Benchmarks | None:

@@ -1,13 +1,16 @@
-"""The picture of an evaluation."""
+"""The pictures of an evaluation."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from ..extras import require
-from .result import EvaluateResult
+from .result import Confusion, EvaluateResult, LengthBin
 from .wording import is_share, label
 
 BASE, TUNED, BETTER, WORSE, OPEN = "#8a94a6", "#5b4bb7", "#2f855a", "#c05621", "#718096"
+BESIDE = 9  # labels; tables of more stand one below the other
+LABEL = 18  # characters of a label in a picture
 
 
 def picture(result: EvaluateResult) -> bytes:
@@ -57,3 +60,67 @@ def _capabilities(axes: Any, result: EvaluateResult) -> None:
     axes.set_xlabel("right answers, per cent")
     axes.set_title("Capabilities")
     axes.legend(loc="lower right")
+
+
+def loss_by_length(bins: Sequence[LengthBin]) -> bytes:
+    """An SVG: mean loss of short to long answers."""
+    figure, (axes,) = _figure(1, (7.5, 3.6))
+    places = range(len(bins))
+    axes.plot(places, [one.base for one in bins], "o--", color=BASE, label="base")
+    if all(one.finetuned is not None for one in bins):
+        axes.plot(places, [one.finetuned for one in bins], "o-", color=TUNED, label="fine-tuned")
+    axes.set_xticks(places, [f"{_range(one)}\n{one.n} rows" for one in bins])
+    axes.set_xlim(-0.4, len(bins) - 0.6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("length of the answer, tokens")
+    axes.set_ylabel("loss per token, nats")
+    axes.set_title("Loss by length")
+    axes.grid(axis="y", color="#e2e5ec")
+    axes.legend()
+    return _svg(figure)
+
+
+def _range(one: LengthBin) -> str:
+    return str(one.tokens_from) if one.tokens_from == one.tokens_to else f"{one.tokens_from} to {one.tokens_to}"
+
+
+def confusion(found: Confusion) -> bytes:
+    """An SVG: rows are the references' labels, columns what was answered; colour is the share of the row."""
+    sides = {"Base": found.base} | ({"Fine-tuned": found.finetuned} if found.finetuned else {})
+    size = max(2.6, 0.45 * len(found.labels) + 1.6)
+    if len(found.labels) > BESIDE:
+        figure, all_axes = _figure(1, (size + 1.2, (size + 0.4) * len(sides)), rows=len(sides))
+    else:
+        figure, all_axes = _figure(len(sides), (size * len(sides) + 1.2, size + 0.4))
+    for axes, (title, counts) in zip(all_axes, sides.items(), strict=True):
+        totals = [max(1, sum(row)) for row in counts]
+        axes.imshow([[n / t for n in row] for row, t in zip(counts, totals, strict=True)], cmap="Blues", vmin=0, vmax=1)
+        for y, row in enumerate(counts):
+            for x, count in enumerate(row):
+                dark = count / totals[y] > 0.55
+                axes.text(x, y, count or "", ha="center", va="center", color="white" if dark else "#1d2330")
+        shown = [label if len(label) <= LABEL else label[: LABEL - 1] + "…" for label in (*found.labels, "other")]
+        axes.set_xticks(range(len(shown)), shown, rotation=45, ha="right", parse_math=False)
+        axes.set_yticks(range(len(found.labels)), shown[:-1], parse_math=False)
+        axes.set_title(title)
+        axes.set_xlabel("answered")
+    all_axes[0].set_ylabel("reference")
+    return _svg(figure)
+
+
+def _figure(columns: int, size: tuple[float, float], rows: int = 1) -> tuple[Any, list[Any]]:
+    require("matplotlib", "The report's pictures")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def _svg(figure: Any) -> bytes:
+    """Letters stay letters, so that they can be searched and need no glyph here; the same picture is the same bytes."""
+    from matplotlib import rc_context
+
+    target = io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "evaluation"}):
+        figure.savefig(target, format="svg", metadata={"Date": None})
+    return target.getvalue()

@@ -1,10 +1,11 @@
 """The Model Evaluation Report."""
 
+from collections.abc import Iterator
+
 from ..reports.markdown import bytes_size, number, percent, table
 from ..reports.report import Figure, Report
 from ..untrusted import fence
-from . import judged_report, wording
-from .figure import picture
+from . import breakdown_report, figure, judged_report, wording
 from .result import EvaluateResult, Generations, Likelihood, ScoreRow
 
 TITLE = "Model Evaluation Report"
@@ -21,10 +22,12 @@ def report(result: EvaluateResult) -> Report:
         parts += [
             "## Perplexity Comparison",
             _perplexity(result),
+            *breakdown_report.by_length(result.breakdown),
             "## Benchmark Results",
             _benchmarks(result),
             "## Task-Specific Evaluation",
             _scores(result),
+            *breakdown_report.confusion(result.breakdown),
             *judged_report.section(result.judging),
             "## Sample Outputs",
             _samples(result),
@@ -32,13 +35,29 @@ def report(result: EvaluateResult) -> Report:
             _regression(result),
         ]
     parts += ["## Recommendations", _recommendations(result)]
-    figures = () if result.plan or not result.finetuned_path else (_figure(result),)
-    return Report(title=TITLE, headline=headline, markdown="\n\n".join(parts) + "\n", figures=figures)
+    return Report(title=TITLE, headline=headline, markdown="\n\n".join(parts) + "\n", figures=tuple(_figures(result)))
 
 
-def _figure(result: EvaluateResult) -> Figure:
-    caption = "Left: differences of the scores with their 95% intervals. Right: share of right answers by capability."
-    return Figure(name="evaluation.png", image=picture(result), caption=caption)
+def _figures(result: EvaluateResult) -> Iterator[Figure]:
+    if result.finetuned_path and not result.plan:
+        yield Figure(
+            name="evaluation.png",
+            image=figure.picture(result),
+            caption="Left: differences of the scores with their 95% intervals. Right: right answers by capability.",
+        )
+    found = result.breakdown
+    if found is not None and found.by_length:
+        yield Figure(
+            name="loss-by-length.svg",
+            image=figure.loss_by_length(found.by_length),
+            caption="Mean loss of a token in short and long answers; lower is better.",
+        )
+    if found is not None and found.confusion is not None:
+        yield Figure(
+            name="confusion.svg",
+            image=figure.confusion(found.confusion),
+            caption="Which label was answered for which; 'other' is an answer that is none of the labels.",
+        )
 
 
 def _head(result: EvaluateResult) -> str:

@@ -45,13 +45,13 @@ class EvaluateRequest(RunRequest):
     """Folder of local lm-eval task files (YAML) and their data; use only files you trust."""
 
     limit: int | None = Field(default=None, ge=1)
-    """At most so many held-out rows, drawn by seed, and items per benchmark. Default: all."""
+    """Most held-out rows, drawn by seed, and items per benchmark. Default: all."""
 
     samples: int = Field(default=5, ge=0, le=50)
     """Examples shown with both answers."""
 
     regression_margin: float = Field(default=0.1, ge=0, le=1)
-    """How far a capability's share of right answers may fall before it warns."""
+    """How far a capability's right answers may fall before it warns."""
 
     judge: Judge = "none"
     """Blind judge of answers: assistant (you, through `runs`), human (HTML page) or endpoint."""

@@ -187,6 +187,24 @@ class LengthBin(Model):
     finetuned: float | None = None
 
 
+class Confusion(Model):
+    """How often each label was answered by which; one row for each label of the references."""
+
+    labels: tuple[str, ...]
+    """Untrusted text. The last column counts the answers that are none of them."""
+    base: tuple[tuple[int, ...], ...]
+    finetuned: tuple[tuple[int, ...], ...] | None = None
+
+
+class Breakdown(Model):
+    """What lies behind the means."""
+
+    by_length: tuple[LengthBin, ...] = ()
+    """Loss of short to long answers."""
+    confusion: Confusion | None = None
+    """Where answers are labels."""
+
+
 class Plan(Model):
     """What a dry run expects."""
 
@@ -215,7 +233,7 @@ class EvaluateResult(Model):
     perplexity: Likelihood | None = None
     """Of the answers."""
     loss: Likelihood | None = None
-    """Mean negative log likelihood of an answer's token, nats."""
+    """Per answer token, nats."""
     perplexity_all_tokens: Likelihood | None = None
     """Of prompts and answers."""
     answer_kind: AnswerKind | None = None
@@ -233,7 +251,7 @@ class EvaluateResult(Model):
     checks: tuple[Check, ...] = ()
     recommendations: tuple[str, ...] = ()
     judging: Judging | None = None
-    loss_by_length: tuple[LengthBin, ...] = ()
+    breakdown: Breakdown | None = None
     samples_path: str | None = None
     """All answers, one JSON object a line."""
     plan: Plan | None = Field(default=None)
