@@ -9,10 +9,10 @@ from .faults import Busy, Unanswered
 from .memory import Memory
 from .request import OpenAIRequest
 from .result import Job
-from .service import Service
+from .service import TRIES, Service
 
 LOOKS = 3  # for a job whose creation was not answered: lists may lag behind
-TRIES = 3
+
 MOST_LISTED = 500  # of the newest jobs, when one is looked for
 MADE_BY = "faion-finetuner"
 

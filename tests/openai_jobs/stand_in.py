@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +27,7 @@ class Fault:
     """Pattern of "METHOD /path"."""
     how: str | int
     """A status; lost: carried out, connection cut; cut: not carried out; html, garbage: instead of the answer;
-    held: no answer until released."""
+    held: no answer until released, not carried out; held after: carried out first."""
     error: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -55,12 +55,24 @@ class StandIn:
     """Set while a request is held."""
     released: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    on_request: Callable[[str], Fault | None] | None = None
+    """Looked at first: what goes wrong with this request."""
+    always: Answer | None = None
+    """Instead of all other answers."""
+
+    def let_go(self) -> None:
+        """Cut the held request, and be ready to hold another."""
+        self.released.set()
+        self.held, self.released = threading.Event(), threading.Event()
 
     def counted(self, pattern: str) -> int:
         """How many requests of this kind came in."""
         return sum(bool(re.fullmatch(pattern, request)) for request in self.requests)
 
     def fault_for(self, request: str) -> Fault | None:
+        """What goes wrong with this request; said once."""
+        if self.on_request is not None and (found := self.on_request(request)) is not None:
+            return found
         for fault in self.faults:
             if re.fullmatch(fault.request, request):
                 self.faults.remove(fault)
@@ -69,6 +81,8 @@ class StandIn:
 
     def answer(self, request: str, path: str, body: bytes, headers: Any) -> Answer:
         """Carry out one request."""
+        if self.always is not None:
+            return self.always
         for pattern, act in ROUTES:
             if match := re.fullmatch(pattern, request):
                 return act(self, *match.groups(), body=body, headers=headers)
@@ -85,7 +99,8 @@ class StandIn:
 def _form(body: bytes, headers: Any) -> dict[str, tuple[str | None, bytes]]:
     message = email.message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
     found = {}
-    for part in message.get_payload():
+    parts: Any = message.get_payload()
+    for part in parts:
         name = part.get_param("name", header="content-disposition")
         found[str(name)] = (part.get_filename(), part.get_payload(decode=True))
     return found
@@ -242,9 +257,12 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(fault.how, request, path, body)
 
     def fail(self, how: str, request: str, path: str, body: bytes) -> None:
-        if how == "held":
+        if how == "held after":
+            self.state.answer(request, path, body, self.headers)
+        if how.startswith("held"):
+            released = self.state.released
             self.state.held.set()
-            self.state.released.wait(30)
+            released.wait(30)
         if how in ("lost", "html", "garbage"):
             self.state.answer(request, path, body, self.headers)
         if how in ("html", "garbage"):

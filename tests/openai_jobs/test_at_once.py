@@ -7,7 +7,7 @@ from faion_finetuner.core.errors import InputError, RemoteError
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.openai import TOOL
-from faion_finetuner.tools.spec import Caller, Reply
+from faion_finetuner.tools.spec import Caller
 
 from tests.openai_jobs.stand_in import KEY, Fault, StandIn
 
@@ -23,7 +23,7 @@ def job(provider: StandIn) -> str:
     return "ftjob-1"
 
 
-async def ask(settings: Settings, **given: Any) -> Reply[Any]:
+async def ask(settings: Settings, **given: Any) -> Any:
     reply = await TOOL.call(OpenAIRequest.model_validate(given), Caller(settings, given))
     assert (reply.status, reply.run_id, reply.run_dir) == ("succeeded", None, None)
     return reply
@@ -44,11 +44,11 @@ async def test_events_come_newest_last_and_lists_page_on(settings: Settings, pro
 
 
 async def test_a_further_page_is_asked_for_by_the_cursor(settings: Settings, provider: StandIn, job: str):
-    provider.answer = lambda *_: (200, {"object": "list", "data": provider.jobs, "has_more": True})
+    provider.always = (200, {"object": "list", "data": provider.jobs, "has_more": True})
     first = (await ask(settings, action="list")).result
     assert first.next_cursor == "ftjob-1"
     assert first.jobs[0].id == "ftjob-1"
-    provider.answer = lambda *_: (200, {"object": "list", "data": [], "has_more": False})
+    provider.always = (200, {"object": "list", "data": [], "has_more": False})
     assert (await ask(settings, action="list", cursor=first.next_cursor)).result.next_cursor is None
 
 
@@ -84,7 +84,7 @@ async def test_chat_asks_any_hosted_model_and_fences_its_answer(settings: Settin
 
 @pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{"message": None}]}, {"choices": "x"}, [1]])
 async def test_a_malformed_answer_is_an_error_and_no_crash(settings: Settings, provider: StandIn, answer: Any):
-    provider.answer = lambda *_: (200, answer)
+    provider.always = (200, answer)
     with pytest.raises(RemoteError):
         await ask(settings, action="chat", model="m", prompt="?")
     for action in ("list", "status", "events", "checkpoints"):

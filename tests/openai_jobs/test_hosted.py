@@ -149,15 +149,14 @@ def test_a_resumed_upload_sends_only_the_parts_that_are_missing(settings: Settin
 
 def interrupt_after(provider: StandIn, parts: int) -> None:
     """Refuse the part after so many, once."""
-    original = provider.fault_for
 
-    def fault_for(request: str) -> Fault | None:
+    def refuse(request: str) -> Fault | None:
         if len(provider.parts) == parts and request.endswith("/parts"):
-            provider.fault_for = original
+            provider.on_request = None
             return Fault("", 401)
-        return original(request)
+        return None
 
-    provider.fault_for = fault_for
+    provider.on_request = refuse
 
 
 def test_an_upload_that_expired_meanwhile_begins_anew(settings: Settings, provider: StandIn):
@@ -306,14 +305,7 @@ def test_stopping_the_run_leaves_the_job_alone_and_says_so(settings: Settings, p
     asked = {"action": "start", "data_path": "train.jsonl", "model": "tiny-1", "max_cost_usd": 5}
     request = resolve(OpenAIRequest.model_validate(asked), settings)
     run = begun(request, settings, "20260101-000000-openai-test")
-    original = provider.answer
-
-    def stop_at_third_look(asked: str, *rest: Any) -> Any:
-        if provider.looks == 3:
-            run.request_stop()
-        return original(asked, *rest)
-
-    provider.answer = stop_at_third_look
+    provider.on_request = lambda asked: run.request_stop() if provider.looks == 3 else None
     with pytest.raises(Cancelled, match="job ftjob-1 goes on at Here, and costs") as caught:
         job.run(request, run)
     assert "action cancel and job_id ftjob-1" in caught.value.next_step
