@@ -6,6 +6,7 @@ from model to model, so both are asked for the held-out rows.
 
 import math
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..checks import Check
@@ -13,7 +14,7 @@ from ..runs.active import ActiveRun
 from .job import Job
 from .probes import Probes
 from .result import Measured
-from .unmerged import Unmerged
+from .unmerged import Arithmetic, Unmerged
 from .verify import Said, ask
 
 ROWS = 32
@@ -31,13 +32,14 @@ class Choice:
     measured: tuple[Measured, ...] = ()
 
 
-def settle_base(job: Job, probes: Probes, arithmetic: str, run: ActiveRun) -> Choice:
+def settle_base(job: Job, rows: Callable[[], Probes], arithmetic: Arithmetic, run: ActiveRun) -> Choice:
     """Decide what a QLoRA adapter goes into; any other adapter goes into the base as it is."""
     asked = job.request.quantized_base
     if job.method != "shards" or not (job.is_qlora or asked == "dequantized"):
         return Choice(job)
     if asked != "auto" or not job.request.verify:
         return Choice(_into(job, asked == "dequantized"), _told(asked == "dequantized"))
+    probes = rows()
     run.stage("asking the adapter on the 4-bit and on the 16-bit base")
     said = {name: ask(_unmerged(job, name).load(arithmetic, job.settings), probes) for name in (ORIGINAL, DEQUANTIZED)}
     verdict = choose(said[ORIGINAL], said[DEQUANTIZED])

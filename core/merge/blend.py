@@ -77,6 +77,11 @@ class Recipe:
     first_quantised: frozenset[str] = frozenset()
     """Weights that go through NF4 and back first, as the base of a QLoRA training did."""
 
+    @property
+    def only_sums(self) -> bool:
+        """Whether the strategy is nothing but adding up."""
+        return self.mix.strategy in SUMS and self.mix.strategy != "svd"
+
     def copies(self, name: str, change: Change | None) -> bool:
         """Whether a weight can be taken over as it is stored."""
         return change is None and name not in self.first_quantised and not self._is_cast(name)

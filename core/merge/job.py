@@ -73,7 +73,7 @@ class Job:
     def unmerged(self) -> Unmerged:
         """What the merged model has to equal."""
         vocabulary, nf4 = self.plan.vocabulary(self.base), bool(self.first_quantised)
-        return Unmerged(self.base, self.adapters, self.recipe.mix, self.names, vocabulary, nf4)
+        return Unmerged(self.base, self.adapters, self.recipe.mix, self.names, self.plan, vocabulary, nf4)
 
     @property
     def is_qlora(self) -> bool:

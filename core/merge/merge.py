@@ -129,8 +129,11 @@ def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
 def _settle_base(work: _Work) -> None:
     """For a QLoRA adapter: decide between the 16-bit base and the one that was trained on."""
     job = work.job
-    probes = collect(work.chat, job.training, job.request.data_path, base_choice.ROWS)
-    choice = base_choice.settle_base(job, probes, arithmetic_for(job.base), work.run)
+
+    def rows() -> Probes:
+        return collect(work.chat, job.training, job.request.data_path, base_choice.ROWS)
+
+    choice = base_choice.settle_base(job, rows, arithmetic_for(job.base), work.run)
     work.job = choice.job
     work.measured += choice.measured
     work.checks += [choice.check] if choice.check else []
@@ -140,7 +143,7 @@ def _prove(work: _Work, folder: Path) -> None:
     """Reload what was written and compare; also lets it answer what the GGUF files will be asked."""
     job, run = work.job, work.run
     probes = collect(ChatTokenizer.load(folder), job.training, job.request.data_path)
-    arithmetic = arithmetic_for(job.base)
+    arithmetic = arithmetic_for(job.base, job.plan if job.recipe.only_sums and not job.first_quantised else None)
     run.stage("asking base + adapter")
     unmerged = job.unmerged
     rounded_to = None if job.plan.unties or unmerged.nf4 else job.dtype
@@ -165,7 +168,8 @@ def _on_these_rows(work: _Work, reference: Reference, merged: Said) -> list[Meas
     """Base, each of several adapters alone, and the merged model, on the same rows."""
     job, truth = work.job, reference.said
     measured = [Measured(model="base", loss=reference.base.loss, mean_kl=reference.base.divergence_from(truth))]
-    for entry in job.adapters if len(job.adapters) > 1 else ():
+    several = len(job.adapters) > 1 and not reference.arithmetic.from_disk
+    for entry in job.adapters if several else ():
         work.run.stage(f"asking {entry.adapter.folder.name} alone")
         said = ask(job.unmerged.alone(entry, reference.arithmetic, job.settings), reference.probes)
         name = f"{entry.adapter.folder.parent.name}/{entry.adapter.folder.name} alone"

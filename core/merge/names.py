@@ -21,6 +21,12 @@ class Names:
             self._found = names_in_files(self._base, self._settings)
         return self._found.get(weight)
 
+    def loaded(self, name: str) -> str:
+        """The name in the loaded model of a weight in the files."""
+        if self._found is None:
+            self._found = names_in_files(self._base, self._settings)
+        return next((loaded for loaded, stored in self._found.items() if stored == name), name)
+
     def linear_in_nf4(self) -> frozenset[str]:
         """The weights, as the files name them, that transformers loads as 4-bit numbers for a QLoRA training."""
         torch = extras.require("torch", "Merging an adapter")

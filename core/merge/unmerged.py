@@ -9,11 +9,24 @@ from ..settings import Settings
 from .checkpoint import Checkpoint
 from .mix import SUMS, Mix, combine
 from .names import Names
-from .plan import Weighted
+from .offloaded import Offloaded
+from .plan import Plan, Weighted
 from .quantised import compute_as_in_training
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How models are computed that are compared."""
+
+    dtype: str
+    from_disk: bool = False
+    """Whether the weights stay on disk: for models that do not fit into memory."""
+
+    def __str__(self) -> str:
+        return f"{self.dtype}, a layer at a time from disk" if self.from_disk else self.dtype
 
 
 @dataclass(frozen=True)
@@ -24,14 +37,18 @@ class Unmerged:
     adapters: Sequence[Weighted]
     mix: Mix
     names: Names
+    plan: Plan
     vocabulary: int | None = None
     """Embedding rows where adapters bring some for added tokens."""
     nf4: bool = False
     """Whether the base is the 4-bit one of a QLoRA training."""
 
-    def load(self, arithmetic: str, settings: Settings) -> Any:
+    def load(self, arithmetic: Arithmetic, settings: Settings) -> Any:
         """The base with its adapters active, a PeftModel; a plain model where peft cannot have them active together."""
-        model: Any = load_base(self.base.folder, dtype=arithmetic, nf4=self.nf4, settings=settings)
+        if arithmetic.from_disk:
+            weights = [entry.weight for entry in self.adapters]
+            return Offloaded(self.base.folder, arithmetic.dtype, settings).attach(self.plan, weights, self.names)
+        model: Any = load_base(self.base.folder, dtype=arithmetic.dtype, nf4=self.nf4, settings=settings)
         if self.vocabulary:
             model.resize_token_embeddings(self.vocabulary, mean_resizing=False)
         adds_up = self.mix.strategy in SUMS and self.mix.strategy != "svd" and not any(map(_is_own, self.adapters))
@@ -42,15 +59,15 @@ class Unmerged:
             compute_as_in_training(model)
         return model
 
-    def alone(self, entry: Weighted, arithmetic: str, settings: Settings) -> Any:
+    def alone(self, entry: Weighted, arithmetic: Arithmetic, settings: Settings) -> Any:
         """The base with one adapter merged by peft, or the one model itself."""
         if entry.adapter.is_model:
-            return load_base(entry.adapter.folder, dtype=arithmetic, settings=settings)
-        base = load_base(self.base.folder, dtype=arithmetic, settings=settings)
+            return load_base(entry.adapter.folder, dtype=arithmetic.dtype, settings=settings)
+        base = load_base(self.base.folder, dtype=arithmetic.dtype, settings=settings)
         model: Any = attach_adapter(base, entry.adapter.folder)
         return model.merge_and_unload()
 
-    def _combined(self, model: Any, arithmetic: str, settings: Settings) -> Any:
+    def _combined(self, model: Any, arithmetic: Arithmetic, settings: Settings) -> Any:
         """The base's weights, each with the whole changes of all combined; as many models are in memory at once."""
         start = model.state_dict()
         alone = [self.alone(entry, arithmetic, settings).state_dict() for entry in self.adapters]

@@ -9,12 +9,14 @@ from .. import extras
 from ..checks import CheckStatus
 from ..errors import ExportError
 from ..models.load import load_base
-from ..models.machine import look
+from ..models.machine import free_memory_bytes, look
 from ..settings import Settings
 from .checkpoint import Checkpoint
+from .offloaded import Offloaded, can_attach
+from .plan import Plan
 from .probes import Probe, Probes
 from .result import Tolerance, Verification
-from .unmerged import Unmerged
+from .unmerged import Arithmetic, Unmerged
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +72,7 @@ class Reference:
     said: Said
     base: Said
     """What the base alone says."""
-    arithmetic: str
+    arithmetic: Arithmetic
     rounding: Tolerance
     """What storing the merged weights in their number format changes, with nothing else done to them."""
 
@@ -80,18 +82,24 @@ class Reference:
         return self.base.divergence_from(self.said)
 
 
-def arithmetic_for(base: Checkpoint) -> str:
-    """float32 where the model fits in it, so that only the stored weights' rounding shows; else the machine's own."""
-    import psutil
+def arithmetic_for(base: Checkpoint, plan: Plan | None = None) -> Arithmetic:
+    """float32 where the model fits in it, so that only the stored weights' rounding shows; else the machine's own.
 
+    Where that does not fit either, the weights stay on disk, if the plan (what is to be added) can be done so.
+    """
     torch = extras.require("torch", "Verifying a merge")
     machine = look()
-    free = torch.cuda.mem_get_info()[0] if machine.device == "cuda" else psutil.virtual_memory().available
-    return "float32" if base.parameters * 4 < FITS * free else machine.dtype
+    free = torch.cuda.mem_get_info()[0] if machine.device == "cuda" else free_memory_bytes()
+    if base.parameters * 4 < FITS * free:
+        return Arithmetic("float32")
+    fits = base.parameters * (4 if machine.dtype == "float32" else 2) < FITS * free
+    if fits or plan is None or not can_attach(plan):
+        return Arithmetic(machine.dtype)
+    return Arithmetic(base.dtype, from_disk=True)
 
 
 def measure_reference(
-    unmerged: Unmerged, probes: Probes, arithmetic: str, rounded_to: str | None, settings: Settings
+    unmerged: Unmerged, probes: Probes, arithmetic: Arithmetic, rounded_to: str | None, settings: Settings
 ) -> Reference:
     """Ask base + adapters, unmerged; and again merged and rounded to a number format, to know what that alone costs.
 
@@ -105,7 +113,11 @@ def measure_reference(
     with model.disable_adapter():
         base = ask(model, probes)
     live = Reference(probes, said, base, arithmetic, NO_ROUNDING)
-    return live if rounded_to is None else replace(live, rounding=_cost_of_rounding(live, model, rounded_to))
+    return (
+        live
+        if rounded_to is None or arithmetic.from_disk
+        else replace(live, rounding=_cost_of_rounding(live, model, rounded_to))
+    )
 
 
 def _cost_of_rounding(live: Reference, model: Any, dtype: str) -> Tolerance:
@@ -161,7 +173,7 @@ def compare(reference: Reference, merged: Any, dtype: str) -> Compared:
         prompts=len(said.logits),
         positions=positions,
         prompt_source=reference.probes.source,
-        arithmetic=reference.arithmetic,
+        arithmetic=str(reference.arithmetic),
         tolerance=tolerance,
     )
     return Compared(found, said)
@@ -169,7 +181,7 @@ def compare(reference: Reference, merged: Any, dtype: str) -> Compared:
 
 def tolerance_for(dtype: str, reference: Reference) -> Tolerance:
     """The widest of what storing and what computing in these formats costs, in general and as measured here."""
-    known = max((TOLERANCES[dtype], TOLERANCES[reference.arithmetic]), key=lambda t: t.mean_kl)
+    known = max((TOLERANCES[dtype], TOLERANCES[reference.arithmetic.dtype]), key=lambda t: t.mean_kl)
     measured = reference.rounding
     return Tolerance(
         max_abs_logit_difference=max(
@@ -187,16 +199,19 @@ def _status(mean_kl: float, worst: float, effect: float, tolerance: Tolerance) -
     return "warn" if mean_kl > NOTABLE_SHARE * effect else "pass"
 
 
-def reload(folder: Path, arithmetic: str, settings: Settings) -> Any:
+def reload(folder: Path, arithmetic: Arithmetic, settings: Settings) -> Any:
     """A model from disk, for comparing."""
-    return load_base(folder, dtype=arithmetic, settings=settings)
+    if arithmetic.from_disk:
+        return Offloaded(folder, arithmetic.dtype, settings)
+    return load_base(folder, dtype=arithmetic.dtype, settings=settings)
 
 
 def ask(model: Any, probes: Probes) -> Said:
     """What a model says on the probes."""
     logits, losses, tokens = [], [], []
-    for probe in probes.probes:
-        answer = _ask(model, probe)
+    together = _ask_together(model, probes) if isinstance(model, Offloaded) else None
+    for number, probe in enumerate(probes.probes):
+        answer = _read(together[number], probe) if together is not None else _ask(model, probe)
         logits.append(answer.logits)
         losses.append(answer.loss)
         tokens.append(len(probe.ids) - probe.answer_at)
@@ -212,12 +227,28 @@ def _ask(model: Any, probe: Probe) -> _Answer:
     import torch
 
     with torch.inference_mode():
-        ids = torch.tensor([probe.ids], device=model.device)
-        places = torch.linspace(0, len(probe.ids) - 1, min(POSITIONS, len(probe.ids))).round().long()
-        logits = model(input_ids=ids, use_cache=False).logits[0]
-        before = logits[probe.answer_at - 1 : -1].float()  # each token is predicted at the place before it
-        loss = torch.nn.functional.cross_entropy(before, ids[0, probe.answer_at :], reduction="sum")
-        return _Answer(logits[places.to(model.device)].float().cpu(), float(loss))
+        return _read(model(input_ids=torch.tensor([probe.ids], device=model.device), use_cache=False).logits[0], probe)
+
+
+def _ask_together(model: Offloaded, probes: Probes) -> "torch.Tensor":
+    """All probes in one pass, since each pass reads the whole model; what stands behind a text does not change it."""
+    import torch
+
+    length = max(len(probe.ids) for probe in probes.probes)
+    ids = torch.tensor([[*probe.ids, *(0,) * (length - len(probe.ids))] for probe in probes.probes])
+    mask = torch.tensor([[1] * len(probe.ids) + [0] * (length - len(probe.ids)) for probe in probes.probes])
+    with torch.inference_mode():
+        return model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+
+
+def _read(logits: "torch.Tensor", probe: Probe) -> _Answer:
+    import torch
+
+    ids = torch.tensor(probe.ids, device=logits.device)
+    places = torch.linspace(0, len(probe.ids) - 1, min(POSITIONS, len(probe.ids))).round().long()
+    before = logits[probe.answer_at - 1 : len(probe.ids) - 1].float()  # a token is predicted at the place before it
+    loss = torch.nn.functional.cross_entropy(before, ids[probe.answer_at :], reduction="sum")
+    return _Answer(logits[places.to(logits.device)].float().cpu(), float(loss))
 
 
 def _largest_difference(one: Said, other: Said) -> float:

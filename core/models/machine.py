@@ -85,6 +85,19 @@ def cpu_dtype(flags: frozenset[str]) -> _Choice:
     return _Choice(dtype="float32", reason="the processor has no bfloat16 arithmetic")
 
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+def free_memory_bytes() -> int:
+    """Main memory that this process may still take: what is free here, or what its control group leaves it."""
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = (int((CONTROL_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such group, or "max"
+        return free
+    return min(free, max(0, limit - used))
+
+
 def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

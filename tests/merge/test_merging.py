@@ -312,3 +312,18 @@ def test_dry_run_tells_needs_and_writes_nothing(settings):
     weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     assert result.plan is not None
     assert weights < result.plan.disk_needed_bytes < 3 * weights
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_model_that_does_not_fit_into_memory_is_verified_a_layer_at_a_time(settings, monkeypatch, tied):
+    from faion_finetuner.core.merge import verify
+
+    base = model(settings, tied=tied)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", target_modules="all-linear")
+    arguments = {"model_name": str(base), "adapter_path": adapter}
+    in_memory = proof_of(merge(settings, **arguments, output_dir=settings.roots[0] / "out"))
+    monkeypatch.setattr(verify, "free_memory_bytes", lambda: 1000)
+    proof = proof_of(merge(settings, **arguments, output_dir=settings.roots[0] / "again"))
+    assert proof.arithmetic == "float32, a layer at a time from disk"
+    assert proof.status == "pass"
+    assert proof.adapter_kl == pytest.approx(in_memory.adapter_kl, rel=1e-4)
