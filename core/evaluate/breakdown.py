@@ -33,7 +33,7 @@ def by_length(base: Sequence[ItemLikelihood], finetuned: Sequence[ItemLikelihood
     count = min(BINS, len(lengths) // ITEMS_A_BIN)
     if not count:
         return ()
-    ends = np.unique(np.quantile(lengths, np.linspace(0, 1, count + 1)[1:], method="higher"))
+    ends = np.unique(np.quantile(lengths, np.linspace(0, 1, count + 1)[1:], method="lower"))
     place = np.searchsorted(ends, lengths)
     return tuple(
         LengthBin(

@@ -34,11 +34,11 @@ class Endpoint:
     """A hosted or local model that answers chat completions."""
 
     def __init__(self, model: str | None) -> None:
-        """Find the model.
+        """Find the model and hear it once, before hours of measuring are spent.
 
         Raises:
-            RemoteError: The endpoint does not answer.
-            InputError: It has no such model, or has several and none was named.
+            RemoteError: The endpoint does not answer, or refuses key or model.
+            InputError: It has several models and none was named.
         """
         import os
 
@@ -47,6 +47,7 @@ class Endpoint:
         self._client = openai.OpenAI(api_key=os.environ.get("OPENAI_API_KEY") or NO_KEY)
         self._extra: dict[str, Any] = {"temperature": 0}
         self.model = model or self._only_model()
+        self._call(lambda: self._complete([{"role": "user", "content": "Answer with one word: ready"}]))
 
     def _only_model(self) -> str:
         names = [one.id for one in self._call(self._client.models.list)]

@@ -7,9 +7,11 @@ from pathlib import Path
 from .. import files
 from ..errors import InputError
 from ..schema import Model
+from ..untrusted import clean
 from .result import Judge, Sample
 
 DOCKET = "judging.json"  # in the run folder; it holds the key
+SEEN = 100_000  # characters; beyond them no judge reads
 
 
 class Pair(Model):
@@ -64,9 +66,14 @@ def draw(samples: Sequence[Sample], count: int, seed: int) -> tuple[tuple[Pair, 
     pairs = [
         Pair(prompt=one.prompt, reference=one.reference, base=one.base, finetuned=one.finetuned)
         for one in chosen
-        if one.finetuned is not None and one.finetuned.strip() != one.base.strip()
+        if one.finetuned is not None and seen(one.finetuned) != seen(one.base)
     ]
     return tuple(pairs), len(chosen) - len(pairs)
+
+
+def seen(text: str) -> str:
+    """The text as a judge sees it: what cannot be seen makes no difference and adds no length."""
+    return clean(text, SEEN).strip()
 
 
 def show(pairs: Sequence[Pair], seed: int) -> tuple[Showing, ...]:

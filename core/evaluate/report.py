@@ -46,7 +46,7 @@ def _figures(result: EvaluateResult) -> Iterator[Figure]:
             caption="Left: differences of the scores with their 95% intervals. Right: right answers by capability.",
         )
     found = result.breakdown
-    if found is not None and found.by_length:
+    if found is not None and len(found.by_length) > 1:
         yield Figure(
             name="loss-by-length.svg",
             image=figure.loss_by_length(found.by_length),

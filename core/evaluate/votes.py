@@ -7,14 +7,12 @@ from statistics import mean
 
 from .. import files
 from ..schema import Model
-from ..untrusted import clean
 from .comparison import ALPHA, MIN_ITEMS
-from .pairs import Docket, Showing
+from .pairs import Docket, Showing, seen
 from .result import Choice, Interval, Judging, JudgingDetails, Rater, Verdict
 
 VOTES = "votes.json"  # in the run folder
 WIN, TIE, LOSS = 1.0, 0.5, 0.0  # of the fine-tuned model
-SEEN = 100_000  # characters; beyond them no judge counts
 Z95 = 1.959963984540054
 
 
@@ -157,7 +155,7 @@ def _together(scores: Sequence[float]) -> float:
 def _decision(docket: Docket, showing: Showing, vote: Vote) -> list[_Decided]:
     if vote.choice not in ("A", "B"):
         return []
-    a, b = (len(clean(text, SEEN)) for text in docket.answers(showing))
+    a, b = (len(seen(text)) for text in docket.answers(showing))
     chosen, other = (a, b) if vote.choice == "A" else (b, a)
     return [_Decided(first=(vote.choice == "A") != vote.b_first, longer=chosen > other)]
 

@@ -1,13 +1,17 @@
 """A finished evaluation, made in this process, that the `runs` tool finds."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import pytest
 from faion_finetuner.core import files
 from faion_finetuner.core.evaluate import evaluation
 from faion_finetuner.core.evaluate.mode import MODE
 from faion_finetuner.core.evaluate.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
+from faion_finetuner.core.models.generate import Generation, generate
 from faion_finetuner.core.reports.report import write_report
 from faion_finetuner.core.runs import index
 from faion_finetuner.core.runs.active import ActiveRun
@@ -24,7 +28,18 @@ class Evaluations:
     """Evaluations below one root, each with a run folder as a worker leaves it."""
 
     def __init__(self, settings: Settings, models: Path) -> None:
+        self._legible = False
         self.settings = settings.model_copy(update={"roots": (*settings.roots, models)})
+
+    def make_legible(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let every answer of the tiny models, which say nothing that can be seen, stand for a word and a number."""
+        self._legible = True
+
+        def legible(*given: Any, **options: Any) -> list[Generation]:
+            answers = generate(*given, **options)
+            return [replace(one, text="word " * (1 + crc32(one.text.encode()) % 97)) for one in answers]
+
+        monkeypatch.setattr("faion_finetuner.core.evaluate.measured.generate", legible)
 
     def finish(self, name: str, **arguments: Any) -> RunFolder:
         """Carry one out; its results lie in the folder of this name."""
@@ -44,24 +59,24 @@ class Evaluations:
         folder.write_status(folder.status().model_copy(update={"status": "succeeded", "ended_at": now()}))
         return folder
 
+    def _what(self, request: EvaluateRequest) -> str:
+        rows = request.data_path.read_text(encoding="utf-8")
+        return f"{request.finetuned_path} {rows} {request.metrics} {request.limit} {self._legible}"
+
     def _recall(self, request: EvaluateRequest, folder: RunFolder) -> bool:
         """Take what the same models did with the same rows in another test; then the run only goes on from there."""
-        found = MEASURED.get(_what(request), {})
+        found = MEASURED.get(self._what(request), {})
         for name, content in found.items():
             (folder.path / name).write_bytes(content)
         return bool(found)
 
     def _remember(self, request: EvaluateRequest, folder: RunFolder) -> None:
-        MEASURED[_what(request)] = {path.name: path.read_bytes() for path in folder.path.glob("measured-*.json")}
+        MEASURED[self._what(request)] = {path.name: path.read_bytes() for path in folder.path.glob("measured-*.json")}
 
     async def runs(self, **arguments: Any) -> Any:
         """The reply to one call of the `runs` tool."""
         tool = BY_NAME["runs"]
         return await tool.call(parse(tool.input, arguments), Caller(settings=self.settings, given=arguments))
-
-
-def _what(request: EvaluateRequest) -> str:
-    return f"{request.finetuned_path} {request.data_path.read_text()} {request.metrics} {request.limit}"
 
 
 def _record(folder: RunFolder, request: EvaluateRequest) -> RunRecord:

@@ -80,6 +80,7 @@ def evaluate(
     evaluations = Evaluations(settings, base_folder.parent)
     for name, value in evaluations.settings.as_environment().items():
         monkeypatch.setenv(name, value)
+    evaluations.make_legible(monkeypatch)
 
     def run(**arguments: Any) -> EvaluateResult:
         folder = evaluations.finish(
@@ -102,6 +103,8 @@ def evaluate(
 def longer(asked: dict[str, Any]) -> tuple[int, str]:
     """A judge who likes the longer answer, and says so."""
     text = asked["messages"][-1]["content"]
+    if "answer_A" not in text:
+        return 200, "ready"
     a, b = (re.search(rf"<answer_{x}-(\w+)>\n(.*?)\n</answer_{x}-\1>", text, re.DOTALL) for x in "AB")
     assert a is not None
     assert b is not None
@@ -120,7 +123,7 @@ def test_the_only_model_of_the_endpoint_judges_every_pair_in_both_orders(
     assert (judging.judge, judging.judged, judging.position_flips) == ("endpoint", PAIRS, 0)
     assert judging.details.longer_won == 1.0
     assert judging.details.raters[0].name == "model judge-1"
-    assert len(server.asked) == 2 * PAIRS
+    assert len(server.asked) == 1 + 2 * PAIRS  # one to hear whether it is there
     assert {one["key"] for one in server.asked} == {f"Bearer {KEY}"}
     assert all("finetuned" not in json.dumps(one["messages"]) for one in server.asked)
     assert len(result.samples) == 5
@@ -170,6 +173,24 @@ def test_a_refusing_endpoint_is_told_without_its_key(server: Server, evaluate: C
     with pytest.raises(RemoteError, match="no such key") as failed:
         evaluate()
     assert KEY not in str(failed.value)
+    assert len(server.asked) == 1
+
+
+def test_an_endpoint_that_fails_half_way_is_asked_only_for_the_rest_after_a_resume(
+    server: Server, evaluate: Callable[..., EvaluateResult]
+):
+    def tired(_: dict[str, Any]) -> tuple[int, str]:
+        return (200, "Verdict: A") if len(server.asked) <= 5 else (400, "enough")
+
+    server.answer = tired
+    with pytest.raises(RemoteError, match="enough"):
+        evaluate()
+    refused = len(server.asked)
+    server.answer = lambda _: (200, "Verdict: A")
+    judging = evaluate().judging
+    assert judging is not None
+    assert judging.judged == PAIRS
+    assert len(server.asked) - refused < 1 + 2 * PAIRS
 
 
 def test_only_a_run_with_an_endpoint_sees_the_key(tmp_path: Path):

@@ -27,6 +27,7 @@ def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.Monke
     made = Evaluations(settings, base_folder.parent)
     for name, value in made.settings.as_environment().items():
         monkeypatch.setenv(name, value)
+    made.make_legible(monkeypatch)
     return made
 
 

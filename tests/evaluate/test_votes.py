@@ -64,6 +64,16 @@ def test_a_taste_for_the_longer_answer_and_for_a_place_shows():
     assert (found.details.longer_won, found.details.first_won) == (1.0, 0.5)
 
 
+def test_answers_that_look_the_same_are_no_pair():
+    from faion_finetuner.core.evaluate.pairs import draw
+    from faion_finetuner.core.evaluate.result import Sample
+
+    texts = (("Paris.", "Paris.\x00 "), ("", "\x1b"), ("Paris", "Rome"))
+    samples = [Sample(prompt="p", reference="", base=base, finetuned=tuned) for base, tuned in texts]
+    pairs, same = draw(samples, 10, 1)
+    assert ([(pair.base, pair.finetuned) for pair in pairs], same) == ([("Paris", "Rome")], 2)
+
+
 def test_half_of_the_pairs_start_with_the_fine_tuned_answer_and_each_is_shown_in_both_orders():
     made = docket(10)
     assert sum(showing.finetuned_first for showing in made.once) == 5
