@@ -1,5 +1,6 @@
 """Actions that ask the provider one thing and answer at once, without a run."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +24,9 @@ def ask(request: OpenAIRequest) -> OpenAIResult:
     Raises:
         RemoteError: The provider refused or did not answer.
     """
-    service = Service(ANSWER_WITHIN_S, TRIES)
-    made = OpenAIResult(action=request.action, provider=service.provider.name)
-    return made.model_copy(update=ACTIONS[request.action](request, service))
+    with contextlib.closing(Service(ANSWER_WITHIN_S, TRIES)) as service:
+        made = OpenAIResult(action=request.action, provider=service.provider.name)
+        return made.model_copy(update=ACTIONS[request.action](request, service))
 
 
 Changes = dict[str, object]
@@ -87,7 +88,7 @@ def _chat(request: OpenAIRequest, service: Service) -> Changes:
         return {"warnings": ("Dry run: the prompt was not sent.",)}
     reply = service.ask(
         lambda client: client.chat.completions.create(
-            model=str(request.model), messages=[{"role": "user", "content": str(request.prompt)}], seed=request.seed
+            model=str(request.model), messages=[{"role": "user", "content": str(request.prompt)}]
         ),
         _reply,
     )

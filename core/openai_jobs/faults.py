@@ -20,6 +20,10 @@ class Unanswered(RemoteError):
     """No answer says whether the request was carried out: it may have been."""
 
 
+class Rejected(RemoteError):
+    """The provider does not know what the request names, or finds it wrong."""
+
+
 class Busy(RemoteError):
     """The provider refused for now, and did nothing."""
 
@@ -61,7 +65,7 @@ def _refused(status: int, said: str, headers: Mapping[str, str], provider: Provi
             return RemoteError(f"{name} refuses this to the account: {said}.{why}", step)
         case 404:
             step = "Check the id and the model's name, and that OPENAI_BASE_URL ends in the version, such as /v1."
-            return RemoteError(f"{name} does not have this: {said}.", step)
+            return Rejected(f"{name} does not have this: {said}.", step)
         case 402:
             return RemoteError(f"{name} asks for payment: {said}.", "Add credit to the account.")
         case 429 if QUOTA.search(said):
@@ -76,7 +80,7 @@ def _refused(status: int, said: str, headers: Mapping[str, str], provider: Provi
         case _ if status >= 500:
             return Unanswered(f"{name} failed ({status}): {said}.", CONTACT)
         case _:
-            return RemoteError(f"{name} refused the request ({status}): {said}.", "Change what it names.")
+            return Rejected(f"{name} refused the request ({status}): {said}.", "Change what it names.")
 
 
 def _said(error: Exception, key: str) -> str:

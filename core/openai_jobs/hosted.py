@@ -1,5 +1,6 @@
 """A hosted training from the upload to the tuned model."""
 
+import contextlib
 import json
 import time
 
@@ -17,7 +18,7 @@ from .submit import submit
 from .upload import Uploader
 from .watch import EVENTS, Watcher
 
-ANSWER_WITHIN_S = 600.0  # an upload of 64 MB over a slow line takes minutes
+ANSWER_WITHIN_S = 60.0
 STEP_S = 0.2  # how soon a request to stop is heard
 
 
@@ -32,7 +33,11 @@ def train_hosted(request: OpenAIRequest, made: OpenAIResult, run: ActiveRun) -> 
     Raises:
         RemoteError: The provider refused, or the job ended without a model.
     """
-    service = Service(ANSWER_WITHIN_S, sleep=lambda seconds: _sleep(run, seconds))
+    with contextlib.closing(Service(ANSWER_WITHIN_S, sleep=lambda seconds: _sleep(run, seconds))) as service:
+        return _train(request, made, service, run)
+
+
+def _train(request: OpenAIRequest, made: OpenAIResult, service: Service, run: ActiveRun) -> OpenAIResult:
     memory = remembered(run, service.host, request.rerun)
     warnings = _at_provider(request, service) if memory.hosted.job_id is None else ()
     job_id = memory.hosted.job_id or _begin(request, service, memory, run)

@@ -18,7 +18,7 @@ class SentFile(Model):
     """How far the upload of one file is."""
 
     name: str
-    """Its name at the provider: no other file there has it."""
+    """Its name at the provider, which says run and content: no other file there has it."""
     size_bytes: int
     begun: bool = False
     """Whether a request that may have stored it was sent."""

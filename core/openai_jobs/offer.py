@@ -20,7 +20,7 @@ def check_model(model: str, method: Method, provider: Provider, today: date) -> 
         return _check("warn", f"{quote(model)} is not known to be trainable.", f"Known: {names}.")
     if base_of(model) == known.alias:
         return _check(
-            "warn",
+            "fail",
             f"{known.alias} is an alias, and aliases are refused: «Model {known.alias} is not available for "
             "fine-tuning».",
             f"Use the snapshot {known.name}.",

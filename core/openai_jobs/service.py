@@ -41,6 +41,10 @@ class Service:
         self._tries = tries
         self._sleep = sleep
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def once(self, call: "Callable[[OpenAI], Any]", read: Callable[[Any], T]) -> T:
         """The answer to a request that is sent one time.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import RemoteError
 from ..runs.active import ActiveRun
 from .answers import fields, identity
-from .faults import Busy, Unanswered
+from .faults import Busy, Rejected, Unanswered
 from .memory import Memory, SentFile
 from .service import TRIES, Service
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PURPOSE = "fine-tune"
 MEDIA_TYPE = "text/jsonl"
+SENT_WITHIN_S = 1200.0  # 64 MB over a slow line take minutes
 MOST_LISTED = 1000  # of the newest files, when one is looked for by its name
 
 
@@ -36,9 +37,9 @@ class Uploader:
             RemoteError: The provider refused it or could not be reached.
         """
         size = path.stat().st_size
+        name = f"{self._memory.hosted.request_id}-{_digest(path)}-{role}.jsonl"
         sent = self._memory.hosted.files.get(role)
-        if sent is None:
-            name = f"{self._memory.hosted.request_id}-{role}.jsonl"
+        if sent is None or sent.name != name:  # another content is another file
             sent = SentFile(name=name, size_bytes=size)
             self._memory.note(files=self._memory.hosted.files | {role: sent})
         if sent.file_id is not None:
@@ -84,7 +85,9 @@ class Uploader:
         sent = self._memory.note_file(role, begun=True)
         with _Watched(path, self._told(sent)) as file:
             return self._service.once(
-                lambda client: client.files.create(file=(sent.name, file, MEDIA_TYPE), purpose=PURPOSE),
+                lambda client: client.files.create(
+                    file=(sent.name, file, MEDIA_TYPE), purpose=PURPOSE, timeout=SENT_WITHIN_S
+                ),
                 lambda answer: _stored(answer, path),
             )
 
@@ -93,9 +96,7 @@ class Uploader:
         if sent.upload_id is not None:
             try:
                 return self._go_on(role, path, part_bytes)
-            except (Unanswered, Busy):
-                raise
-            except RemoteError:  # an upload lasts an hour, then its parts are gone
+            except Rejected:  # an upload lasts an hour, then its parts are gone
                 self._memory.note_file(role, upload_id=None, parts=())
         upload_id = self._service.ask(
             lambda client: client.uploads.create(
@@ -116,7 +117,9 @@ class Uploader:
             self._run.raise_if_stopped()
             if number >= len(sent.parts):
                 part_id = self._service.ask(
-                    lambda client, data=data: client.uploads.parts.create(upload_id, data=(name, data)),
+                    lambda client, data=data: client.uploads.parts.create(
+                        upload_id, data=(name, data), timeout=SENT_WITHIN_S
+                    ),
                     lambda answer: identity(answer, "part"),
                 )
                 sent = self._memory.note_file(role, parts=(*sent.parts, part_id))
@@ -143,6 +146,11 @@ class _Watched(io.FileIO):
         data = super().read(-1 if size is None else size) or b""
         self._tell(self.tell())
         return data
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _parts(path: Path, part_bytes: int) -> Iterator[bytes]:

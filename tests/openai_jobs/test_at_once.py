@@ -114,8 +114,9 @@ async def test_what_is_missing_is_named_with_the_action(settings: Settings, prov
 async def test_an_unknown_job_and_a_key_in_the_provider_s_own_words_do_no_harm(settings: Settings, provider: StandIn):
     with pytest.raises(RemoteError, match="does not have this"):
         await ask(settings, action="status", job_id="ftjob-404")
-    provider.faults.append(Fault("GET .*", 401, {"message": f"Incorrect API key provided: {KEY}"}))
-    with pytest.raises(RemoteError) as caught:
-        await ask(settings, action="list")
-    assert KEY not in str(caught.value)
-    assert "[key]" in caught.value.problem
+    for shown in (KEY, f"{KEY[:7]}*****{KEY[-4:]}"):
+        provider.faults.append(Fault("GET .*", 401, {"message": f"Incorrect API key provided: {shown}"}))
+        with pytest.raises(RemoteError) as caught:
+            await ask(settings, action="list")
+        assert KEY[:7] not in str(caught.value)
+        assert "[key]" in caught.value.problem

@@ -159,6 +159,26 @@ def interrupt_after(provider: StandIn, parts: int) -> None:
     provider.on_request = refuse
 
 
+def test_a_key_that_is_refused_again_costs_no_part_that_has_arrived(settings: Settings, provider: StandIn):
+    write(settings, [chat(i) for i in range(30)])
+    for parts in (2, 2):
+        interrupt_after(provider, parts=parts)
+        with pytest.raises(RemoteError, match="refused the key"):
+            start(settings)
+    start(settings)
+    assert (len(provider.uploads), len(provider.files)) == (1, 1)
+
+
+def test_data_that_changed_before_the_job_was_made_is_uploaded_anew(settings: Settings, provider: StandIn):
+    few(settings)
+    provider.faults.append(Fault(CREATE, 403))
+    with pytest.raises(RemoteError):
+        start(settings)
+    path = write(settings, [{"messages": [{"role": "user", "content": str(9 - i)}, ANSWER]} for i in range(10)])
+    start(settings)
+    assert provider.contents[provider.bodies[0]["training_file"]] == path.read_bytes()
+
+
 def test_an_upload_that_expired_meanwhile_begins_anew(settings: Settings, provider: StandIn):
     write(settings, [chat(i) for i in range(30)])
     interrupt_after(provider, parts=2)

@@ -173,7 +173,7 @@ def test_counts_without_the_tokenizer_are_called_estimates(settings: Settings, m
     [
         (MINI, "supervised", BEFORE, "pass", "2027-01-14"),
         ("ft:gpt-4.1-mini-2025-04-14:acme::abc", "supervised", BEFORE, "pass", MINI),
-        ("gpt-4.1-mini", "supervised", BEFORE, "warn", "alias"),
+        ("gpt-4.1-mini", "supervised", BEFORE, "fail", "alias"),
         ("gpt-6-luna", "supervised", BEFORE, "warn", "not known to be trainable"),
         ("gpt-4o-2024-08-06", "dpo", BEFORE, "warn", "not listed for dpo"),
         ("gpt-4.1-nano-2025-04-14", "supervised", BEFORE, "fail", "shut down on 2026-10-23"),

@@ -34,8 +34,10 @@ def named(prism: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_request_that_does_not_fit_is_refused_at_all(prism: str):
-    client = openai.OpenAI(api_key="sk-0123456789", base_url=prism, max_retries=0)
-    with pytest.raises(openai.UnprocessableEntityError):
+    with (
+        openai.OpenAI(api_key="sk-0123456789", base_url=prism, max_retries=0) as client,
+        pytest.raises(openai.UnprocessableEntityError),
+    ):
         client.fine_tuning.jobs.create(model="m", training_file="f", suffix="x" * 65)
 
 
