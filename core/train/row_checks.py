@@ -51,7 +51,7 @@ def trained_check(train: Numbered, kept: Collection[int]) -> Check:
     details = f"{trained:,} of {tokens:,} tokens have a loss ({trained / tokens:.1%}): the answers and their end."
     empty = [number for number in _numbers(train, lambda side: side.trained_tokens == 0) if number not in kept]
     if empty:
-        details += f" {len(empty)} have none and are left out: {_named(empty)}."
+        details += f" Rows without any are left out: {_named(empty)}."
     few = trained / tokens < FEW_TRAINED
     return Check(
         name="Loss mask",

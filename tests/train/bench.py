@@ -77,4 +77,5 @@ def make_bench(settings: Settings, rows: int = 48) -> Bench:
     return bench
 
 
-Train = Callable[..., TrainResult]
+Told = Callable[[str, str], None]
+"""Keeps a line of the table of planted faults: the fault, and what the run said."""

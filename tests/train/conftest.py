@@ -1,9 +1,16 @@
 """The bench that every training test uses, and the table of planted faults."""
 
+from collections.abc import Callable
+
 import pytest
 from faion_finetuner.core.settings import Settings
 
-from .bench import Bench, make_bench
+from .bench import Bench, Told, make_bench
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Told:
+    return lambda fault, words: record_property("fault", (fault, words.split("\n")[0]))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Planted faults: each test breaks one thing on purpose, and asserts that the run says so.
 
-`pytest tests/train/test_faults.py --fault-table` prints what was said as a table.
+`pytest tests/train --fault-table` prints what was said as a table, with faults that other tests plant.
 """
 
 import errno
@@ -22,11 +22,10 @@ from safetensors.torch import load_file
 
 from tests.tiny import tiny_rows
 
-from .bench import THIRD_PARTIES, Bench, make_bench
+from .bench import THIRD_PARTIES, Bench, Told, make_bench
 
 pytestmark = THIRD_PARTIES
 
-Told = Callable[[str, str], None]
 QUICK = {"max_steps": 6, "save_steps": 2, "logging_steps": 1, "dtype": "float32"}
 LOWER = QUICK | {"on_non_finite": "lower_rate"}
 
@@ -40,12 +39,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
         for name, value in settings.as_environment().items():
             environment.setenv(name, value)
         return make_bench(settings).train(hyperparameters=QUICK)
-
-
-@pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Told:
-    """Keeps a line of the table: the fault, and what the run said."""
-    return lambda fault, words: record_property("fault", (fault, words.split("\n")[0]))
 
 
 def check(result: TrainResult, name: str) -> str:

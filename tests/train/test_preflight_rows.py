@@ -13,7 +13,7 @@ from faion_finetuner.core.train.result import Choice, TrainResult
 from faion_finetuner.core.train.rows import Row, Rows
 from faion_finetuner.core.train.settle import settle_job
 
-from .bench import THIRD_PARTIES, Bench
+from .bench import THIRD_PARTIES, Bench, Told
 
 pytestmark = THIRD_PARTIES
 
@@ -55,15 +55,16 @@ def test_long_stretches_are_shortened_and_a_pair_shows_both_answers(bench: Bench
     assert " more … |" in shown
 
 
-def test_an_end_that_generation_does_not_stop_at_is_a_warning(bench: Bench):
+def test_an_end_that_generation_does_not_stop_at_is_a_warning(bench: Bench, told: Told):
     edit_json(bench.root / "tiny" / "generation_config.json", eos_token_id=[0])
     stop = checks(bench)["Stop token"]
     assert (stop.status, stop.count) == ("warn", 56)
     assert "«<|im_end|>»" in stop.details
     assert "Add 2 to eos_token_id in the model's generation_config.json" in stop.next_step
+    told("Generation does not stop at the trained end", f"{stop.status}: {stop.details}")
 
 
-def test_rows_that_begin_twice_fail(bench: Bench):
+def test_rows_that_begin_twice_fail(bench: Bench, told: Told):
     tokenizer = bench.root / "tiny" / "tokenizer_config.json"
     edit_json(tokenizer, bos_token="<|endoftext|>")
     template = bench.root / "tiny" / "chat_template.jinja"
@@ -72,9 +73,10 @@ def test_rows_that_begin_twice_fail(bench: Bench):
     template.write_text("{{ bos_token }}" + template.read_text())
     begin = checks(bench)["Begin of text"]
     assert (begin.status, begin.count) == ("fail", 56)
+    told("The template writes the begin-of-text token twice", f"{begin.status}: {begin.details}")
 
 
-def test_a_template_that_leaves_out_what_a_message_says_is_a_warning(bench: Bench):
+def test_a_template_that_leaves_out_what_a_message_says_is_a_warning(bench: Bench, told: Told):
     template = bench.root / "tiny" / "chat_template.jinja"
     template.write_text(template.read_text().replace("message['content']", "message['content'].split('</think>')[-1]"))
     rows = [json.loads(line) for line in (bench.root / "data" / "train.jsonl").read_text().splitlines()]
@@ -84,12 +86,15 @@ def test_a_template_that_leaves_out_what_a_message_says_is_a_warning(bench: Benc
     found = checks(bench)["Template"]
     assert (found.status, found.count) == ("warn", 5)
     assert "row 1 first" in found.details
+    told("The template leaves out what a message says", f"{found.status}: {found.details}")
 
 
-def test_a_token_that_the_model_has_no_vector_for_is_refused(bench: Bench):
+def test_a_token_that_the_model_has_no_vector_for_is_refused(bench: Bench, told: Told):
     edit_json(bench.root / "tiny" / "config.json", vocab_size=200)
-    with pytest.raises(ModelError, match=r"writes token \d+ \(row \d+\), but the model has vectors for 200 tokens"):
+    words = r"writes token \d+ \(row \d+\), but the model has vectors for 200 tokens"
+    with pytest.raises(ModelError, match=words) as caught:
         checks(bench)
+    told("A token has no vector in the model", caught.value.problem)
 
 
 @pytest.mark.parametrize(
