@@ -50,7 +50,7 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     layout = shards.lay_out(job.base, job.plan, job.recipe.dtype, job.max_shard_bytes)
     space = preflight.disk(request, job.base, layout.total_bytes)
     if request.dry_run:
-        return _planned(work, layout, space)
+        return _planned(work, space)
     tools = preflight.prepare_export(request, job.base, settings)
     preflight.refuse_full_disk(space, request.output_dir)
     run.output_dir.mkdir(parents=True, exist_ok=True)
@@ -233,13 +233,13 @@ def _result(work: _Work, exports: Sequence[Export], modelfile: Path | None) -> M
     )
 
 
-def _planned(work: _Work, layout: shards.Layout, space: Disk) -> MergeResult:
+def _planned(work: _Work, space: Disk) -> MergeResult:
     job = work.job
     work.checks += preflight.missing_tools(job.request, job.settings)
     plan = MergePlan(
         disk_needed_bytes=space.needed,
         disk_free_bytes=space.free,
-        memory_bytes=preflight.memory_bytes(job, layout),
+        memory_bytes=preflight.memory_bytes(job),
     )
     return _outcome(work).model_copy(update={"plan": plan})
 

@@ -1,5 +1,6 @@
 """What would stop a merge or an export, found before anything is written; each refusal with a next step."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,17 +8,19 @@ from pathlib import Path
 from ..checks import Check
 from ..errors import ExportError, FinetunerError, ModelError
 from ..settings import Settings
+from .blend import BLOCK_NUMBERS
 from .checkpoint import Checkpoint
 from .converter import REQUIREMENT, Converter, find, provide
 from .engines import Asker, Quantizer, find_asker, find_quantizer
 from .job import Job
 from .request import MergeRequest
-from .shards import Layout
-from .surroundings import tokenizer_folder, vocabulary_check
+from .shards import WAITING
+from .surroundings import template_check, tokenizer_folder, vocabulary_check
 
 BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 6.7, "q4_k_m": 6.3}
 """Bits a weight, on the high side: as measured where rows do not fit the K-quants' blocks."""
 
+BLOCK_BYTES = 4 * BLOCK_NUMBERS  # fp32
 MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
 
 
@@ -87,19 +90,23 @@ def tokenizer_checks(base: Checkpoint, adapter: Path | None, grown_to: int | Non
     Raises:
         ModelError: One has not.
     """
+    template = template_check(base.folder, adapter)
     check = vocabulary_check(tokenizer_folder(base.folder, adapter), base, grown_to)
+    told = [template] if template else []
     if check is None:
-        return []
+        return told
     if check.status == "fail":
         raise ModelError(check.details, check.next_step or "")
-    return [check]
+    return [check, *told]
 
 
-def memory_bytes(job: Job, layout: Layout) -> int:
-    """Peak memory: a weight file and the largest weight twice in fp32, or the loaded model where that is more."""
+def memory_bytes(job: Job) -> int:
+    """Peak memory: some blocks of rows, or the loaded model where that is more."""
     largest = max(tensor.elements for tensor in job.base.tensors.values()) * 4
     whole = job.base.parameters * 4
-    merging = whole if job.method == "in_memory" else min(layout.total_bytes, job.max_shard_bytes) + 2 * largest
+    copies = 1 if job.recipe.only_sums else 3 + 2 * len(job.adapters)  # strategies that prune need whole weights
+    blocks = (os.cpu_count() or 1) * WAITING * BLOCK_BYTES
+    merging = whole if job.method == "in_memory" else blocks + (0 if copies == 1 else copies * largest)
     return max(merging, whole) if job.request.verify else merging
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import files
 from ..checks import Check
+from ..examples.chat import ChatTokenizer
 from .checkpoint import Checkpoint
 
 TOKENIZER_FILES = (
@@ -55,6 +56,22 @@ def tokenizer_folder(base: Path, adapter: Path | None) -> Path:
     """Whose tokenizer the merged model gets."""
     has_own = adapter is not None and any((adapter / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
     return adapter if adapter is not None and has_own else base
+
+
+def template_check(base: Path, adapter: Path | None) -> Check | None:
+    """Whether the adapter's chat template, which the merged model gets, is the base's; None where there is only one."""
+    if adapter is None or tokenizer_folder(base, adapter) != adapter:
+        return None
+    ours, theirs = (ChatTokenizer.load(folder) for folder in (adapter, base))
+    if ours.template_is_default or ours.template == theirs.template:
+        return Check(name="template_kept", status="pass", details="The chat template is the base's.")
+    return Check(
+        name="template_kept",
+        status="warn",
+        details="Changed chat template: the adapter brings another one than its base, and the merged model has the "
+        "adapter's.",
+        next_step="Nothing, if training used it; otherwise replace chat_template.jinja in the merged folder.",
+    )
 
 
 def _copy(source: Path, folder: Path, name: str) -> None:

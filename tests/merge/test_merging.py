@@ -1,11 +1,15 @@
 """Merged weights equal peft's own, for every kind of plain LoRA; what cannot be merged is refused with a reason."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from faion_finetuner.core.errors import ExportError, ModelError
-from faion_finetuner.core.settings import Settings
+from faion_finetuner.core.settings import ROOTS, Settings
 
 from ..tiny import tiny_model
 from .support import (
@@ -290,6 +294,21 @@ def test_end_token_that_generation_ignores_is_added(settings):
     assert json.loads((folder_of(result) / "generation_config.json").read_bytes())["eos_token_id"] == [0, 2]
 
 
+def test_changed_chat_template_is_named(settings):
+    from transformers import AutoTokenizer
+
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}<|im_end|>{% endfor %}"
+    tokenizer.save_pretrained(adapter)
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    check = next(check for check in result.checks if check.name == "template_kept")
+    assert check.status == "warn"
+    assert "Changed chat template" in check.details
+    assert (folder_of(result) / "chat_template.jinja").read_bytes() == (adapter / "chat_template.jinja").read_bytes()
+
+
 def test_token_without_embedding_row_is_refused(settings):
     base = model(settings)
     adapter = make_adapter(base, settings.roots[0] / "adapter")
@@ -327,3 +346,25 @@ def test_model_that_does_not_fit_into_memory_is_verified_a_layer_at_a_time(setti
     assert proof.arithmetic == "float32, a layer at a time from disk"
     assert proof.status == "pass"
     assert proof.adapter_kl == pytest.approx(in_memory.adapter_kl, rel=1e-4)
+
+
+def test_killed_merge_leaves_nothing_that_looks_done(settings):
+    base = model(settings)
+    root = settings.roots[0]
+    adapter = make_adapter(base, root / "adapter")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from faion_finetuner.core.merge import tensor_file;"
+        "from faion_finetuner.core.settings import Settings; from tests.merge.support import merge;"
+        "tensor_file.TensorFile.copy = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "merge(Settings.from_environment(), model_name=sys.argv[1], adapter_path=Path(sys.argv[2]),"
+        "output_dir=Path(sys.argv[3]), verify=False)"
+    )
+    repository = Path(__file__).parents[2]
+    command = [sys.executable, "-c", code, str(base), str(adapter), str(root / "out")]
+    done = subprocess.run(
+        command, cwd=repository, env=os.environ | {ROOTS: str(root)}, capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [path.suffix for path in (root / "out").iterdir()] == [".tmp"]
+    merge(settings, model_name=str(base), adapter_path=adapter, output_dir=root / "out", verify=False)
+    assert [path.name for path in (root / "out").iterdir()] == ["merged"]
