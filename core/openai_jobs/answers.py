@@ -14,7 +14,7 @@ from .result import Event, HostedCheckpoint, Job
 ENDED = ("succeeded", "failed", "cancelled")
 """Any other status, known or not, is of a job that goes on."""
 MESSAGE_LETTERS = 600
-PLAIN = re.compile(r"[\w.:/=+\- ]{1,200}")  # ids and statuses stand in our own sentences
+PLAIN = re.compile(r"[\w.:/=+@\- ]{1,200}")  # ids, names and statuses stand in our own sentences and commands
 T = TypeVar("T")
 
 
@@ -89,8 +89,8 @@ def read_known_job(answer: object) -> KnownJob:
     job = Job(
         id=_text(found, "id", "job"),
         status=_text(found, "status", "job"),
-        model=_optional_text(found.get("model")),
-        finetuned_model=_optional_text(found.get("fine_tuned_model")),
+        model=_name(found.get("model")),
+        finetuned_model=_name(found.get("fine_tuned_model")),
         trained_tokens=_count(found.get("trained_tokens")),
         finishes_at=_moment(found.get("estimated_finish")),
         error=_error(found.get("error")),
@@ -100,8 +100,8 @@ def read_known_job(answer: object) -> KnownJob:
     return KnownJob(
         job=job,
         created_at=_moment(found.get("created_at")),
-        training_file=_optional_text(found.get("training_file")),
-        request_id=_optional_text(metadata.get("request_id")) if isinstance(metadata, dict) else None,
+        training_file=_name(found.get("training_file")),
+        request_id=_name(metadata.get("request_id")) if isinstance(metadata, dict) else None,
         result_files=tuple(str(name) for name in files) if isinstance(files, list) else (),
     )
 
@@ -133,7 +133,7 @@ def read_checkpoint(answer: object) -> HostedCheckpoint:
     metrics = found.get("metrics")
     return HostedCheckpoint(
         id=_text(found, "id", "checkpoint"),
-        model=_optional_text(found.get("fine_tuned_model_checkpoint")),
+        model=_name(found.get("fine_tuned_model_checkpoint")),
         step=_count(found.get("step_number")),
         metrics=numbers(metrics) if isinstance(metrics, dict) else {},
     )
@@ -157,8 +157,8 @@ def _text(found: dict[str, Any], name: str, what: str) -> str:
     return value
 
 
-def _optional_text(value: object) -> str | None:
-    return clean(value, 300) if isinstance(value, str) and value else None
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and PLAIN.fullmatch(value) else None
 
 
 def _count(value: object) -> int | None:

@@ -37,7 +37,7 @@ def _status(request: OpenAIRequest, service: Service) -> Changes:
 
 
 def _told(job: Job, service: Service) -> Changes:
-    return {"job": job, "tuned_model": tuned_model(job, service.provider, service.host)}
+    return {"job": job, "tuned_model": tuned_model(job, service.provider, service.address)}
 
 
 def _events(request: OpenAIRequest, service: Service) -> Changes:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import time
 
 from .. import files
@@ -11,7 +12,7 @@ from ..untrusted import quote
 from .answers import fields, page, read_checkpoint
 from .memory import Memory, remembered
 from .providers import Provider
-from .request import TUNED_MODEL, OpenAIRequest
+from .request import KEY, TUNED_MODEL, OpenAIRequest
 from .result import HostedCheckpoint, Job, OpenAIResult, TunedModel
 from .service import Service
 from .submit import submit
@@ -48,7 +49,7 @@ def _train(request: OpenAIRequest, made: OpenAIResult, service: Service, run: Ac
         memory.note(given_up=True)
         raise _ended_without_model(job, service.provider, run)
     kept = watcher.take_result_files(known_job)
-    tuned = tuned_model(job, service.provider, service.host)
+    tuned = tuned_model(job, service.provider, service.address)
     if tuned is not None:
         files.write_text(run.output_dir / TUNED_MODEL, tuned.model_dump_json(indent=2) + "\n")
     known = service.provider.model(request.model)
@@ -115,19 +116,20 @@ def checkpoints(service: Service, job_id: str, warnings: list[str]) -> tuple[Hos
     return tuple(found)
 
 
-def tuned_model(job: Job, provider: Provider, host: str) -> TunedModel | None:
+def tuned_model(job: Job, provider: Provider, address: str) -> TunedModel | None:
     """How to use a job's model, once it has one."""
     if job.finetuned_model is None:
         return None
     known = provider.model(job.finetuned_model) or provider.model(job.model)
-    asked = {"action": "chat", "model": job.finetuned_model, "prompt": "Hello."}
+    asked = {"model": job.finetuned_model, "messages": [{"role": "user", "content": "Hello."}]}
+    headers = f'-H "Authorization: Bearer ${KEY}" -H "Content-Type: application/json"'
     return TunedModel(
         name=job.finetuned_model,
-        host=host,
+        base_url=address,
         input_usd=known.input_usd if known else None,
         output_usd=known.output_usd if known else None,
         shut_down=known.shut_down if known else None,
-        call=f"openai {json.dumps(asked)}",
+        call=f"curl {address}/chat/completions {headers} -d {shlex.quote(json.dumps(asked))}",
     )
 
 

@@ -130,6 +130,12 @@ def host_of(url: str) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
+def shown(url: str) -> str:
+    """An address without the user, password and query that may stand in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{host_of(url)}{parts.path}".rstrip("/")
+
+
 def provider_at(url: str) -> Provider:
     """The provider at an address; one of which nothing is known when no pattern fits.
 

@@ -41,7 +41,7 @@ def _headline(result: OpenAIResult) -> str:
     if job is None:
         return _finding(result)
     if result.tuned_model is not None and job.status == "succeeded":
-        paid = "" if result.cost_usd is None else f" for about ${result.cost_usd:,.2f}"
+        paid = "" if result.cost_usd is None else f" for {_usd(result.cost_usd)}"
         return f"Job {job.id} succeeded: {result.tuned_model.name} is ready{paid}."
     return f"Job {job.id} is {quote(job.status)}."
 
@@ -68,7 +68,9 @@ def _checks_fail(count: int) -> str:
 
 
 def _usd(usd: float | None) -> str:
-    return "an unknown amount" if usd is None else f"about ${usd:,.2f}"
+    if usd is None:
+        return "an unknown amount"
+    return "less than $0.01" if 0 < usd < 0.01 else f"about ${usd:,.2f}"
 
 
 def _reply(result: OpenAIResult) -> str:
@@ -112,8 +114,8 @@ def _use(model: TunedModel) -> str:
     )
     end = f" It stops answering on {model.shut_down}." if model.shut_down else ""
     return (
-        f"`{model.name}` answers at {model.host}. {prices}.{end}\n\nAsk it with `{model.call}`, or from any program "
-        f"through the provider's chat completions with this model name."
+        f"`{model.name}` answers at {model.base_url}. {prices}.{end}\n\nAsk it with `openai`, action chat and this "
+        f"model, or from anywhere:\n\n```sh\n{model.call}\n```"
     )
 
 

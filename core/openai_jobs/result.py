@@ -92,8 +92,7 @@ class TunedModel(Model):
     """How to use what was trained."""
 
     name: str
-    host: str
-    """Where it answers."""
+    base_url: str
     input_usd: float | None
     """US dollars per million tokens read; null when no price is known."""
     output_usd: float | None

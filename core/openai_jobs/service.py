@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError, RemoteError
 from .faults import Busy, Unanswered, explained, pause_before
-from .providers import base_url, host_of, provider_at
+from .providers import base_url, host_of, provider_at, shown
 from .request import KEY
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Service:
 
     Attributes:
         provider: What is known of it.
-        host: Where it is, without what else the address may hold.
+        host: Where it is.
+        address: The whole base URL, without a password.
     """
 
     def __init__(self, timeout_s: float, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -36,7 +37,7 @@ class Service:
             raise InputError(f"{KEY} is not set.", "Start the server with the key in its environment.")
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole addresses
         url = base_url()
-        self.provider, self.host = provider_at(url), host_of(url)
+        self.provider, self.host, self.address = provider_at(url), host_of(url), shown(url)
         self._client = OpenAI(api_key=self._key, base_url=url, max_retries=0, timeout=timeout_s)
         self._tries = tries
         self._sleep = sleep

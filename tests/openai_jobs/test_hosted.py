@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from faion_finetuner.core.errors import Cancelled, DataError, FinetunerError, InputError, RemoteError, RunStateError
 from faion_finetuner.core.openai_jobs import job
+from faion_finetuner.core.openai_jobs.answers import read_job
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, environment, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
@@ -49,6 +50,8 @@ def test_a_start_uploads_once_creates_one_job_and_brings_its_model_home(settings
     assert result.cost_usd == pytest.approx(4000 * 10 / 1e6)
     tuned = json.loads((settings.roots[0] / "openai" / "tuned_model.json").read_text())
     assert (tuned["name"], tuned["input_usd"], tuned["output_usd"]) == ("ft:tiny-1:acme::1", 1.0, 2.0)
+    assert tuned["call"].startswith(f"curl {provider.url}/chat/completions")
+    assert "$OPENAI_API_KEY" in tuned["call"]
 
 
 def test_events_result_files_and_the_curve_are_kept(settings: Settings, provider: StandIn):
@@ -310,6 +313,11 @@ def test_a_failed_job_is_told_with_the_provider_s_reason_and_a_new_start_makes_a
     result = start(settings, run_id="20260102-000000-openai-test")
     assert result.job is not None
     assert result.job.id == "ftjob-2"
+
+
+def test_a_model_name_that_is_no_name_reaches_no_command():
+    found = read_job({"id": "ftjob-1", "status": "succeeded", "fine_tuned_model": "x`; rm -rf ~ #"})
+    assert (found.status, found.finetuned_model) == ("succeeded", None)
 
 
 def test_a_job_cancelled_elsewhere_ends_the_run(settings: Settings, provider: StandIn):

@@ -215,7 +215,7 @@ def test_the_report_says_first_whether_the_service_would_take_the_data(settings:
     write(settings, (chat(i) for i in range(60)))
     good = report(carry_out(settings, action="estimate", model=MINI))
     assert good.title == "OpenAI Fine-tuning Report"
-    assert good.headline.startswith("The data keeps all of the service's rules. Training would cost about $0.0")
+    assert good.headline.startswith("The data keeps all of the service's rules. Training would cost ")
     for section in ("# OpenAI Fine-tuning Report", "## Checks", "## Estimate", "## Warnings"):
         assert f"\n{section}\n" in f"\n{good.markdown}\n"
     write(settings, (chat(i, note=1) for i in range(60)))
