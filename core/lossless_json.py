@@ -7,7 +7,7 @@ standard library reads the text once more.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -166,3 +166,15 @@ def _constant(text: str) -> None:
 
 
 _decode = json.JSONDecoder(parse_float=_float, parse_int=_int, parse_constant=_constant).decode
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text in a JSON value, in order; the keys of objects are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from texts_in(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from texts_in(part)

@@ -1,11 +1,12 @@
 """What a start sends away from this machine, counted before anything is sent."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..checks import Check
+from ..lossless_json import texts_in
 from ..personal.patterns import find, may_hold
 from .lines import read_lines
 from .result import Leaving
@@ -42,21 +43,10 @@ def what_leaves(paths: Iterable[Path], to: str, on_row: Callable[[int], None]) -
 
 
 def _values(record: Mapping[str, Any]) -> set[tuple[str, str]]:
-    texts = list(_texts(record))
+    texts = list(texts_in(record))
     if not may_hold("\n".join(texts)):
         return set()
     return {(span.kind, text[span.start : span.end]) for text in texts for span in find(text)}
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
 
 
 def leaving_checks(leaving: Leaving) -> tuple[Check, Check]:

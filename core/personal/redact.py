@@ -1,9 +1,10 @@
 """Personal data and secrets: found, and replaced by what kind of value stood there."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
+from ..lossless_json import texts_in
 from .kinds import PLACEHOLDER, Kind, Span, digits
 from .names import NameFinder
 from .patterns import find
@@ -77,18 +78,7 @@ def same_value(kind: Kind, value: str) -> str:
 
 def redact_all(value: Any) -> Any:
     """A JSON value with the values in all of its texts replaced."""
-    return _redact_json(value, Redactor(_texts_in(value)))
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts_in(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _texts_in(part)
+    return _redact_json(value, Redactor(texts_in(value)))
 
 
 def _redact_json(value: Any, redactor: Redactor) -> Any:

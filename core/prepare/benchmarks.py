@@ -7,11 +7,11 @@ words of a benchmark text that is shorter, down to 8.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lossless_json import texts_in
 from .read import look, rows
 from .shingles import Hashes, ShingleBatch, shingle
 
@@ -94,15 +94,4 @@ def _runs(triples: Hashes, length: int) -> Hashes:
 def _items(file: Path) -> Iterator[tuple[int, list[str]]]:
     for found in rows(look(file)):
         if found.record is not None:
-            yield found.line, list(_texts(found.record))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
+            yield found.line, list(texts_in(found.record))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..examples.types import ChatExample, CompletionExample, Example, Message, Rejected
+from ..lossless_json import texts_in
 
 Change = Callable[[str], str]
 
@@ -82,23 +83,12 @@ def all_texts(example: Example) -> list[str]:
     """All texts of an example, those in leftover fields and tool calls too; what `map_texts` sees everywhere."""
     texts = texts_of(example)
     if example.fields:
-        _collect(example.fields, texts)
+        texts.extend(texts_in(example.fields))
     if isinstance(example, ChatExample):
         for message in _turns(example):
             if message.fields or message.tool_calls or message.name:
-                _collect((message.fields, message.tool_calls, message.name), texts)
+                texts.extend(texts_in((message.fields, message.tool_calls, message.name)))
     return texts
-
-
-def _collect(value: Any, texts: list[str]) -> None:
-    if isinstance(value, str):
-        texts.append(value)
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            _collect(part, texts)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _collect(part, texts)
 
 
 def texts_of(example: Example) -> list[str]:
