@@ -8,7 +8,7 @@ from pydantic import Field
 
 from .. import paths
 from ..errors import InputError, PathError
-from ..models.source import TRUST_LINE, check_folder, resolve_model
+from ..models.source import HUB_TOKEN, TRUST_LINE, check_folder, hub_environment, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
@@ -93,8 +93,9 @@ def _check_judge(request: EvaluateRequest, problems: Problems) -> None:
 
 
 def environment(request: EvaluateRequest) -> tuple[str, ...]:
-    """The variables behind an endpoint that judges; none otherwise."""
-    return ENDPOINT if request.judge == "endpoint" else ()
+    """The variables behind an endpoint that judges, and the hub's login where a model or a task may lie there."""
+    named = hub_environment(request.model_name) or ((HUB_TOKEN,) if request.benchmarks else ())
+    return (*(ENDPOINT if request.judge == "endpoint" else ()), *named)
 
 
 def _model(name: str, settings: Settings) -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from ..schema import Model
 from ..settings import Settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
+HUB_TOKEN = "HF_TOKEN"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "config.json", "generation_config.json"),
     *("chat_template.*", "additional_chat_templates/*.jinja"),
@@ -199,7 +201,13 @@ def gguf_path(builtin: Builtin) -> Path:
     )
 
 
+def hub_environment(*names: str | None) -> tuple[str, ...]:
+    """The environment variables that fetching these models needs: a login where one may lie on the hub."""
+    return (HUB_TOKEN,) if any(name and HUB_ID.fullmatch(name) for name in names) else ()
+
+
 def _from_hub(name: str, settings: Settings) -> Path:
+    _check_room(name, HUB_FILES)
     folder = _fetched(name, HUB_FILES)
     check_folder(folder, settings)
     return folder
@@ -217,13 +225,18 @@ def _fetched(name: str, patterns: tuple[str, ...]) -> Path:
         raise MissingExtraError(
             "Fetching a model needs the package 'huggingface_hub'.", "Run: pip install 'faion-finetuner[local]'"
         ) from error
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     instead = f"Give the folder of a model that is on this machine, or the built-in {next(iter(BUILTIN))}."
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except GatedRepoError as error:
+        raise ModelError(
+            f"'{name}' is gated: its owner gives it only to those who accept its terms.",
+            f"Accept them on the model's page, and set {HUB_TOKEN} in the server's environment. Or: {instead}",
+        ) from error
     except (HfHubHTTPError, HFValidationError) as error:
-        refused = f"The model hub refused '{name}': there is no such model, or it needs a login (HF_TOKEN)."
+        refused = f"The model hub refused '{name}': there is no such model, or it needs a login ({HUB_TOKEN})."
         unreachable = isinstance(error, LocalEntryNotFoundError)
         raise ModelError(_unreachable(name) if unreachable else refused, instead) from error
     except OSError as error:
@@ -232,3 +245,28 @@ def _fetched(name: str, patterns: tuple[str, ...]) -> Path:
 
 def _unreachable(name: str) -> str:
     return f"'{name}' is not in the local cache, and the model hub cannot be reached."
+
+
+def _check_room(name: str, patterns: tuple[str, ...]) -> None:
+    """Prove that what is still to be fetched fits onto the disk; nothing when the hub cannot tell.
+
+    Raises:
+        ModelError: It does not.
+    """
+    try:
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.errors import DryRunError, HfHubHTTPError, HFValidationError
+    except ModuleNotFoundError:
+        return
+    try:
+        files = snapshot_download(name, allow_patterns=list(patterns), dry_run=True)
+    except (DryRunError, HfHubHTTPError, HFValidationError, OSError):
+        return  # in the cache, or the download itself says why it cannot be
+    needed = sum(file.file_size or 0 for file in files if file.will_download)
+    cache = Path(constants.HF_HUB_CACHE)
+    free = shutil.disk_usage(next(path for path in (cache, *cache.parents) if path.exists())).free
+    if needed > free:
+        raise ModelError(
+            f"'{name}' is still to be fetched, {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in '{cache}'.",
+            "Free some space, or let HF_HUB_CACHE name a folder on a larger disk.",
+        )

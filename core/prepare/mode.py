@@ -1,7 +1,7 @@
 """The mode `prepare`: raw data in, a checked and split data set out."""
 
 from ..runs.mode import Mode
-from .request import PrepareRequest, inputs, outputs, resolve
+from .request import PrepareRequest, environment, inputs, outputs, resolve
 from .result import PrepareResult
 
 MODE = Mode(
@@ -15,4 +15,5 @@ MODE = Mode(
     run="faion_finetuner.core.prepare.pipeline:run",
     report="faion_finetuner.core.prepare.report:report",
     uses_accelerator=False,
+    environment=environment,
 )

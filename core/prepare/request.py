@@ -9,7 +9,7 @@ from pydantic import Field
 from .. import paths
 from ..errors import FinetunerError, InputError
 from ..examples.dialects import PART_WORDS, Format
-from ..models.source import resolve_model
+from ..models.source import HUB_TOKEN, hub_environment, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
@@ -174,3 +174,11 @@ def _contradictions(request: PrepareRequest, settings: Settings) -> list[Finetun
         except FinetunerError as error:
             problems.append(error)
     return problems
+
+
+def environment(request: PrepareRequest) -> tuple[str, ...]:
+    """The hub's login where data, a benchmark or the model may lie there."""
+    fetched = any(map(is_hub_entry, entries_of(request))) or any(
+        not Path(name).is_file() for name in request.benchmarks
+    )
+    return (HUB_TOKEN,) if fetched else hub_environment(request.model_name)

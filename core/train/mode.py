@@ -1,5 +1,6 @@
 """Train as a mode."""
 
+from ..models.source import hub_environment
 from ..runs.mode import Mode
 from . import logs
 from .request import TrainRequest, inputs, outputs, resolve
@@ -16,5 +17,5 @@ MODE = Mode(
     run="faion_finetuner.core.train.job:run",
     report="faion_finetuner.core.train.report:report",
     uses_accelerator=True,
-    environment=lambda request: logs.environment(request.log_to),
+    environment=lambda request: (*logs.environment(request.log_to), *hub_environment(request.model_name)),
 )

@@ -4,11 +4,14 @@ import importlib.util
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 from faion_finetuner.core.errors import ModelError, PathError
 from faion_finetuner.core.models import source as source_module
-from faion_finetuner.core.models.source import ModelSource, local_path, resolve_model
+from faion_finetuner.core.models.source import ModelSource, hub_environment, local_path, resolve_model
 from faion_finetuner.core.settings import Settings
+from huggingface_hub import DryRunFileInfo
+from huggingface_hub.errors import GatedRepoError
 
 from tests.tiny import tiny_model
 
@@ -95,3 +98,46 @@ def test_a_built_in_model_that_was_converted_needs_its_package_no_more(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = resolve_model("SmolLM2-135M-Instruct", settings)
     assert local_path(found, settings) == settings.cache_dir / "models" / "smollm2-135m-instruct"
+
+
+class Hub:
+    """Stands for the model hub: tells the sizes of files, or raises."""
+
+    def __init__(self, size: int = 0, refusal: Exception | None = None) -> None:
+        self.size, self.refusal = size, refusal
+        self.fetched = False
+
+    def __call__(self, name: str, allow_patterns: list[str], dry_run: bool = False) -> object:
+        if dry_run:
+            return [DryRunFileInfo("c", self.size, "model.safetensors", "", False, True)]
+        if self.refusal:
+            raise self.refusal
+        self.fetched = True
+        raise OSError("the stand-in has no files")
+
+
+def test_a_hub_model_too_large_for_the_disk_is_refused_before_it_is_fetched(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub := Hub(size=10**17))
+    with pytest.raises(ModelError, match=r"100000000\.0 GB, and .* are free") as caught:
+        local_path(resolve_model("org/name", settings), settings)
+    assert not hub.fetched
+    assert "HF_HUB_CACHE" in caught.value.next_step
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub := Hub(size=1))
+    with pytest.raises(ModelError, match="cannot be reached"):
+        local_path(resolve_model("org/name", settings), settings)
+    assert hub.fetched
+
+
+def test_a_gated_model_says_what_its_owner_wants(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    refusal = GatedRepoError("gated", response=httpx2.Response(403, request=httpx2.Request("GET", "http://hub")))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", Hub(refusal=refusal))
+    with pytest.raises(ModelError, match="'org/name' is gated") as caught:
+        local_path(resolve_model("org/name", settings), settings)
+    assert "HF_TOKEN" in caught.value.next_step
+
+
+def test_only_a_worker_that_may_fetch_from_the_hub_sees_its_login():
+    assert hub_environment("org/name") == ("HF_TOKEN",)
+    assert hub_environment("smollm2-135m-instruct", "/models/own", None) == ()
