@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 DAMAGED = "Check that the folder is complete (config.json, all safetensors files, tokenizer), or fetch it again."
 
 
-def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settings: Settings) -> "PreTrainedModel":
+def load_base(
+    path: Path, *, dtype: str | None = None, nf4: bool = False, shards: int = 1, settings: Settings
+) -> "PreTrainedModel":
     """The model in evaluation mode on this machine's device.
 
     Args:
         path: A folder from `local_path`.
         dtype: "bfloat16", "float16" or "float32"; None: what suits the machine.
         nf4: Linear layers as 4-bit NF4 with double quantisation (QLoRA).
+        shards: Processes that each hold a part of every layer (FSDP2); each reads its part alone, and all must call.
         settings: Whether the model may bring code or pickled weights.
 
     Raises:
@@ -38,11 +41,11 @@ def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settin
     machine = look()
     chosen = getattr(torch, dtype or machine.dtype)
     options: dict[str, Any] = {"quantization_config": _nf4(chosen)} if nf4 else {}
+    options |= _sharded(shards) if shards > 1 else {"device_map": {"": machine.device}}
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(
             path,
             dtype=chosen,
-            device_map={"": machine.device},
             use_safetensors=None if settings.trust_remote_code else True,
             trust_remote_code=settings.trust_remote_code,
             local_files_only=True,
@@ -51,6 +54,12 @@ def load_base(path: Path, *, dtype: str | None = None, nf4: bool = False, settin
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
     return model.eval()
+
+
+def _sharded(processes: int) -> dict[str, Any]:
+    from transformers.distributed.configuration_utils import DistributedConfig
+
+    return {"distributed_config": DistributedConfig(fsdp_size=processes)}
 
 
 def _nf4(compute_dtype: Any) -> Any:

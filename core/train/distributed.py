@@ -14,6 +14,7 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from ..errors import FinetunerError
+from ..examples.mask import NOT_TRAINED
 
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"  # what torchrun sets for each process
 BUCKET_NUMBERS = 8_000_000  # gradients that travel together: small ones are slow on their own, all at once take memory
@@ -87,13 +88,6 @@ def by_the_first(work: Callable[[], Found]) -> Found:
     return answer[0]
 
 
-def begin_alike(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Give every process the first one's weights."""
-    if distributed.is_initialized():
-        for parameter in parameters:
-            distributed.broadcast(parameter.data, src=0)
-
-
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its mean over all processes; one that a process lacks counts as zero there."""
     if not distributed.is_initialized():
@@ -153,11 +147,16 @@ def evened(rows: Dataset, batch_size: int, order_of: Callable[[list[int]], Any])
 
 
 def with_filler(rows: Dataset) -> Dataset:
-    """The rows, and after them one that stands for none: a copy of the shortest, belonging to no row of the file."""
+    """The rows, and after them one that stands for none: a copy of the shortest, which trains nothing.
+
+    It belongs to no row of the file. A process that has nothing else computes it only where others wait for that.
+    """
     if world_size() == 1:
         return rows
     lengths = [len(ids) for ids in rows["input_ids"]]
-    return rows.add_item({**rows[lengths.index(min(lengths))], "rows": []}, new_fingerprint="filled")
+    shortest = lengths.index(min(lengths))
+    nothing = {"labels": [NOT_TRAINED] * lengths[shortest], "rows": []}
+    return rows.add_item({**rows[shortest], **nothing}, new_fingerprint="filled")
 
 
 def without_fillers(sequences: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

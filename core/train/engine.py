@@ -1,5 +1,6 @@
 """The trainer, made from what was settled."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .logs import PROJECT
 from .model import build, with_adapter
 from .objectives import objective_of
 from .settle import Job
+from .sharded import ShardedFineTuner
 from .trainer import FineTuner
 
 
@@ -29,13 +31,15 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True, base: PreTrain
     """
     request, numbers = job.request, job.recipe.numbers
     set_seed(request.seed)  # the adapter begins with random numbers
-    model = with_adapter(base, numbers) if base else build(job.base, request.technique, numbers, job.settings)
+    shards = job.recipe.processes if job.recipe.sharded else 1
+    model = with_adapter(base, numbers) if base else build(job.base, request.technique, numbers, job.settings, shards)
     validates = bool(job.rows.valid)
     watch = Watch(numbers)
     callbacks: list[Any] = [watch, Reporter(job.run, validates, watch)]
     if numbers.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=numbers.early_stopping_patience))
-    return FineTuner(
+    kind = functools.partial(ShardedFineTuner, job.settings) if job.recipe.sharded else FineTuner
+    return kind(
         run=job.run,
         objective=objective_of(request.method, numbers),
         save_total_limit=numbers.save_total_limit,

@@ -12,8 +12,9 @@ from torch import nn
 
 from ..models.machine import Machine
 from ..settings import Settings
+from . import distributed
 from .hyperparameters import Hyperparameters, Method, Technique
-from .memory import ADAM_BYTES, GRADIENT_BYTES, NF4_BYTES, UNRUNNABLE, Footprint, Load, footprint
+from .memory import ADAM_BYTES, GRADIENT_BYTES, NF4_BYTES, UNRUNNABLE, Footprint, Load, footprint, gathered_bytes
 from .model import trainable, weights_dtype
 from .objectives import objective_of
 from .weightless import weightless_base
@@ -57,12 +58,25 @@ class Estimate:
     shape: Shape
     footprint: Footprint
     available: float
-    """Bytes that a training may use here."""
+    """Bytes that a training may use here, or each process of one."""
+
+    other_way: Footprint | None = None
+    """Of each process when the layers are not sharded, or when they are, whichever `footprint` is not; None where
+    there is no choice."""
+
+    sharded: bool = False
+    """Whether the footprint is that of a process which holds a part of every layer."""
 
     @property
     def fits(self) -> bool:
         """Whether the peak leaves a margin."""
         return self.footprint.total <= MARGIN * self.available
+
+    def turned(self, sharded: bool) -> "Estimate":
+        """The same with the layers sharded, or with a whole copy in each process; where there is that choice."""
+        if self.other_way is None or sharded == self.sharded:
+            return self
+        return replace(self, footprint=self.other_way, other_way=self.footprint, sharded=sharded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +96,42 @@ class Estimator:
     """What this process takes before a model is loaded."""
 
     available: float
-    """Bytes that a training may use here, those included."""
+    """Bytes that a training may use here, or each process of one, those included."""
+
+    processes: int = 1
+    """That train together."""
 
     def estimate(self, technique: Technique, numbers: Hyperparameters) -> Estimate:
         """The peak with these numbers; gradient checkpointing, when left open, is on only if it does not fit without.
+
+        Several processes have a whole copy of the model each, which is faster, unless that does not fit: then its
+        layers are sharded, where this saves memory.
 
         Raises:
             ModelError: The configuration describes no model that this transformers version knows.
             InputError: No layer has the names in target_modules.
         """
+        whole = self._by_checkpointing(technique, numbers, sharded=False)
+        if self.processes == 1 or technique != "full" or self.method != "sft":
+            return whole
+        parts = self._by_checkpointing(technique, numbers, sharded=True)
+        if whole.fits or parts.footprint.total >= whole.footprint.total:
+            return replace(whole, other_way=parts.footprint)
+        return replace(parts, other_way=whole.footprint)
+
+    def _by_checkpointing(self, technique: Technique, numbers: Hyperparameters, sharded: bool) -> Estimate:
         plain = numbers.model_copy(update={"init_lora_weights": None})  # the weights that it looks at are not here
         base = weightless_base(self.folder, weights_dtype(technique, numbers), technique == "qlora", self.settings)
         shape_of_base = base.config.get_text_config()
-        model = trainable(base, technique, plain, self.machine.device)
+        model = trainable(base, technique, plain, self.machine.device, whole=not sharded)
         shape = _shape(model, shape_of_base, technique)
         checkpointing = numbers.gradient_checkpointing
         for choice in (False, True) if checkpointing is None else (checkpointing,):
             decided = numbers.model_copy(update={"gradient_checkpointing": choice})
-            found = Estimate(
-                technique, decided, shape, self._footprint(model, shape, technique, decided), self.available
-            )
+            footprint = self._footprint(model, shape, technique, decided)
+            if sharded:
+                footprint = footprint.sharded(self.processes, gathered_bytes(model, self.machine.device))
+            found = Estimate(technique, decided, shape, footprint, self.available, sharded=sharded)
             if found.fits:
                 return found
         return found
@@ -169,12 +199,15 @@ def process_bytes(machine: Machine) -> float:
     )
 
 
-def available_bytes(machine: Machine) -> float:
-    """Memory that a training may use now, what this process has already included."""
+def available_bytes(machine: Machine, processes: int = 1) -> float:
+    """Memory that each of so many processes may use now, what it has already included.
+
+    Every process has a GPU of its own; the host's memory they share. Those that run already are about as large.
+    """
     if machine.device == "cuda":
-        return float(torch.cuda.mem_get_info(0)[0])
-    own = psutil.Process().memory_info().rss
-    return float(min(psutil.virtual_memory().available, _left_in_group(CONTROL_GROUP)) + own)
+        return float(torch.cuda.mem_get_info()[0])
+    taken = distributed.world_size() * psutil.Process().memory_info().rss
+    return (min(psutil.virtual_memory().available, _left_in_group(CONTROL_GROUP)) + taken) / processes
 
 
 def _left_in_group(folder: Path) -> float:

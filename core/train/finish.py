@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from ..checks import Check
-from . import checkpoints, distributed
+from . import checkpoints
 from .callbacks import course
 from .diagnosis import diagnose
 from .meter import Spent, gpu_peak_gb, host_peak_gb
@@ -22,8 +22,7 @@ def finish(job: Job, trainer: FineTuner, checks: tuple[Check, ...], spent: Spent
     metrics = course(trainer.state.log_history)
     full = job.request.technique == "full"
     folder = job.run.output_dir / ("model" if full else "adapter")
-    if distributed.rank() == 0:
-        save_result(trainer.model, folder, Base(job.request.model_name, job.base), job.tokenizer)
+    save_result(trainer.model, folder, Base(job.request.model_name, job.base), job.tokenizer)
     best = trainer.state.best_global_step if job.rows.valid else None
     return job.result(
         metrics=metrics,

@@ -16,6 +16,7 @@ from .preflight import dry_run, preflight_checks, refuse_hopeless, rehearse_firs
 from .request import TrainRequest
 from .result import TrainResult
 from .settle import Job, settle_job
+from .sharded import was_sharded
 from .sharing import share
 from .together import train_together
 
@@ -50,8 +51,19 @@ def _carry_out_one(request: TrainRequest, run: ActiveRun, log_dir: Path, kept: K
 
 def _agreed(job: Job) -> Job:
     """The job with each process's share, by the first one's numbers: another may have found less memory free."""
-    recipe = distributed.by_the_first(lambda: share(job.recipe, job.request.num_processes))
-    return replace(job, setup=replace(job.setup, recipe=recipe))
+    recipe, estimate = distributed.by_the_first(
+        lambda: (share(job.recipe, job.request.num_processes), job.setup.estimate)
+    )
+    return replace(job, setup=replace(job.setup, recipe=recipe, estimate=estimate))
+
+
+def _as_begun(job: Job, checkpoint: Path | None) -> Job:
+    """The job with the layers sharded, or not, as they were when the checkpoint was written."""
+    if checkpoint is None:
+        return job
+    estimate = job.setup.estimate.turned(was_sharded(checkpoint))
+    recipe = replace(job.recipe, sharded=was_sharded(checkpoint))
+    return replace(job, setup=replace(job.setup, recipe=recipe, estimate=estimate))
 
 
 def _train(job: Job, kept: KeptBase) -> TrainResult:
@@ -60,6 +72,7 @@ def _train(job: Job, kept: KeptBase) -> TrainResult:
     start = distributed.by_the_first(
         lambda: checkpoints.prepare_folder(job.checkpoints_dir, manifest_of(job), resuming)
     )
+    job = _as_begun(job, start.checkpoint)
     job.run.stage("loading the model")
     trainer = make_trainer(job, job.checkpoints_dir, from_start=start.checkpoint is None, base=kept.take(job))
     rehearser = rehearse_first(job, trainer) if start.checkpoint is None else None

@@ -16,6 +16,7 @@ GRADIENT_BYTES = 4
 ADAM_BYTES = 8  # two float32 moments
 FEW_LAYERS, MORE_LAYERS = 2, 4  # two runs over so many equal layers tell what one more takes
 TOLERANCE = 0.01
+OUTSIDE_COPIES = {"cpu": 8.0}  # gloo copies on the way: so measured with two processes, 110M weights, 32,000 tokens
 BY_RUNNING = "by running the training code without numbers"
 UNRUNNABLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ValueError, IndexError)  # of a model's code
 
@@ -39,10 +40,19 @@ class Footprint:
     basis: str
     """How the activations were found."""
 
+    gathered: float = 0.0
+    """Of a sharded model: layers that are whole while they compute."""
+
     @property
     def total(self) -> float:
         """The peak."""
-        return self.process + self.weights + self.adapter + self.gradients + self.optimizer + self.activations
+        held = self.process + self.weights + self.adapter + self.gradients + self.optimizer
+        return held + self.gathered + self.activations
+
+    def sharded(self, processes: int, gathered: float) -> "Footprint":
+        """The same for one of several processes that each hold a part of every layer."""
+        parts = {name: getattr(self, name) / processes for name in ("weights", "gradients", "optimizer")}
+        return replace(self, **parts, gathered=gathered)
 
     def corrected(self, measured: float, basis: str) -> "Footprint":
         """The same with a measured peak; what was misjudged is put down to the activations."""
@@ -51,7 +61,7 @@ class Footprint:
 
     def parts_gb(self) -> dict[str, float]:
         """By name, in GB."""
-        names = ("process", "weights", "adapter", "gradients", "optimizer", "activations")
+        names = ("process", "weights", "adapter", "gradients", "optimizer", "gathered", "activations")
         return {name: round(getattr(self, name) / 1e9, 3) for name in names if getattr(self, name)}
 
 
@@ -90,6 +100,20 @@ def footprint(model: nn.Module, load: Load) -> Footprint:
         activations=_activations(model, load, GRADIENT_BYTES * trained),
         basis=BY_RUNNING,
     )
+
+
+def gathered_bytes(model: Any, device: str) -> float:
+    """What a sharded model (here a meta one, all of it trained) puts together at its peak.
+
+    A layer in its backward pass is there four times: its weights, their gradient, that gradient on its way to the
+    processes that own it, and the weights of the next layer, which come early. So is the largest matrix outside of the
+    layers, without a next one.
+    """
+    layers = getattr(model.base_model, "layers", ())
+    within = {id(p) for layer in layers for p in layer.parameters()}
+    layer = max((sum(p.numel() for p in layer.parameters()) for layer in layers), default=0)
+    outside = max((p.numel() for p in model.parameters() if id(p) not in within), default=0)
+    return GRADIENT_BYTES * (4.0 * layer + OUTSIDE_COPIES.get(device, 3.0) * outside)
 
 
 def _trained(model: nn.Module) -> int:

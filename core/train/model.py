@@ -18,6 +18,7 @@ from ..models.load import load_base
 from ..models.machine import Machine
 from ..models.source import read_config
 from ..settings import Settings
+from . import distributed
 from .hyperparameters import ALL_LINEAR, Hyperparameters, Technique
 from .kernels.decoder import install
 
@@ -73,14 +74,15 @@ def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
 
 
 def build(
-    path: Path, technique: Technique, numbers: Hyperparameters, settings: Settings
+    path: Path, technique: Technique, numbers: Hyperparameters, settings: Settings, shards: int = 1
 ) -> PreTrainedModel | PeftModel:
-    """The model with its trainable weights.
+    """The model with its trainable weights; with shards, this process's part of them.
 
     Full fine-tuning keeps its weights in float32, since small updates vanish in bfloat16; the arithmetic is the same.
     """
-    base = load_base(path, dtype=weights_dtype(technique, numbers), nf4=technique == "qlora", settings=settings)
-    return trainable(base, technique, numbers, base.device.type)
+    dtype, nf4 = weights_dtype(technique, numbers), technique == "qlora"
+    base = load_base(path, dtype=dtype, nf4=nf4, shards=shards, settings=settings)
+    return trainable(base, technique, numbers, base.device.type, whole=shards == 1)
 
 
 def weights_dtype(technique: Technique, numbers: Hyperparameters) -> str | None:
@@ -89,11 +91,14 @@ def weights_dtype(technique: Technique, numbers: Hyperparameters) -> str | None:
 
 
 def trainable(
-    base: PreTrainedModel, technique: Technique, numbers: Hyperparameters, device: str
+    base: PreTrainedModel, technique: Technique, numbers: Hyperparameters, device: str, whole: bool = True
 ) -> PreTrainedModel | PeftModel:
-    """A loaded base made ready for training on this kind of device; the base itself may hold no numbers yet."""
+    """A loaded base made ready for training on this kind of device; the base itself may hold no numbers yet.
+
+    A sharded one (not `whole`) computes by its own code: that is what puts the parts of a layer together.
+    """
     _keep_differentiable(base)
-    if device == "cpu":
+    if device == "cpu" and whole:
         install(base)
     if device == "cpu" and (numbers.max_seq_length or 0) <= SHORT_SEQUENCE:
         base.set_attn_implementation("eager")
@@ -128,11 +133,17 @@ def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
 def save_result(model: Any, folder: Path, base: Base, tokenizer: ChatTokenizer) -> None:
     """Write adapter or model with the base's tokenizer files and the chat template that was trained; whole or absent.
 
+    Of several processes the first one writes; the others give it their parts of a sharded model.
+
     Raises:
         TrainingError: A weight is not a finite number; nothing is written.
     """
     if not all(bool(torch.isfinite(parameter).all()) for parameter in trained_parameters(model)):
         raise TrainingError("The trained weights hold NaN or infinity.", "Lower the learning rate and train again.")
+    if distributed.rank() > 0:
+        if is_sharded(model):
+            _give_part(model, base.folder)
+        return
     with files.atomic_folder(folder) as fresh:
         if isinstance(model, PeftModel):
             # only now: as long as the name is a folder, peft looks there for the vocabulary, and not on the hub
@@ -164,11 +175,21 @@ def _save_adapter(model: PeftModel, folder: Path) -> None:
         )
 
 
+def is_sharded(model: Any) -> bool:
+    """Whether each process holds a part of every layer."""
+    return bool(getattr(model, "is_distributed_loading_by_transformers", False))
+
+
+def _give_part(model: PreTrainedModel, base: Path) -> None:
+    with tempfile.TemporaryDirectory() as unused:
+        _save_full(model, Path(unused), base)
+
+
 def _save_full(model: PreTrainedModel, folder: Path, base: Path) -> None:
     config = read_config(base)
     model.to(getattr(torch, str(config.get("dtype") or config.get("torch_dtype") or "bfloat16")))
     model.config.use_cache = True
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, is_main_process=distributed.rank() == 0)
     if (base / "generation_config.json").is_file():
         shutil.copyfile(base / "generation_config.json", folder / "generation_config.json")
 

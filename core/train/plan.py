@@ -50,8 +50,9 @@ def memory_check(setup: Setup) -> Check:
     estimate = setup.estimate
     needed, free, footprint = estimate.footprint.total, estimate.available, estimate.footprint
     parts = ", ".join(f"{name} {size:.2f}" for name, size in footprint.parts_gb().items())
+    each = f" by each of {setup.recipe.processes} processes" if setup.recipe.processes > 1 else ""
     details = (
-        f"About {needed / 1e9:.2f} GB are needed ({parts}), {free / 1e9:.1f} GB are available. "
+        f"About {needed / 1e9:.2f} GB are needed{each} ({parts}), {free / 1e9:.1f} GB are available. "
         f"Found {footprint.basis}."
     )
     return Check(
@@ -60,6 +61,21 @@ def memory_check(setup: Setup) -> Check:
         details=details,
         next_step=None if estimate.fits else LESS_MEMORY,
     )
+
+
+def sharding_checks(setup: Setup) -> tuple[Check, ...]:
+    """Whether each of several processes has the whole model or a part of every layer; none where there is no choice."""
+    estimate = setup.estimate
+    if estimate.other_way is None:
+        return ()
+    found = (estimate.footprint, estimate.other_way)
+    whole, parts = (f"{one.total / 1e9:.2f} GB" for one in (found[::-1] if estimate.sharded else found))
+    details = (
+        f"Each of {setup.recipe.processes} processes needs about {whole} with the whole model, {parts} when its layers "
+        f"are sharded (FSDP2), and {estimate.available / 1e9:.2f} GB are available to each. "
+    )
+    details += "So the layers are sharded." if estimate.sharded else "So each has the whole model, which is faster."
+    return (Check(name="Sharding", status="pass", details=details),)
 
 
 def disk_check(setup: Setup, folder: Path) -> Check:

@@ -17,6 +17,7 @@ from .plan import (
     duration_by_rehearsal,
     memory_check,
     plan,
+    sharding_checks,
 )
 from .rehearsal import Rehearsal, Rehearser, rehearsal_check, rehearse_alone
 from .result import TrainResult
@@ -64,11 +65,11 @@ def rehearse_first(job: Job, trainer: FineTuner) -> Rehearser:
 
 def preflight_checks(job: Job, rehearsal: Rehearsal | None) -> tuple[Check, ...]:
     """What was found about memory and disk; `rehearsal` is None when there was none."""
-    disk = disk_check(job.setup, job.run.output_dir)
+    rest = (*sharding_checks(job.setup), disk_check(job.setup, job.run.output_dir))
     if rehearsal is None:
-        return memory_check(job.setup), disk
+        return memory_check(job.setup), *rest
     estimated = job.setup.estimate.footprint.total
-    return rehearsal_check(rehearsal, estimated), memory_check(_measured(job.setup, rehearsal)), disk
+    return rehearsal_check(rehearsal, estimated), memory_check(_measured(job.setup, rehearsal)), *rest
 
 
 def _measured(setup: Setup, rehearsal: Rehearsal) -> Setup:
@@ -76,6 +77,8 @@ def _measured(setup: Setup, rehearsal: Rehearsal) -> Setup:
 
 
 def _may_rehearse(job: Job) -> bool:
+    if job.recipe.sharded:
+        return False  # that takes all processes
     small = job.setup.shape.parameters <= MEASURE_UP_TO.get(job.machine.device, OTHERWISE)
     return small and memory_check(job.setup).status != "fail"
 

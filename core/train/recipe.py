@@ -35,6 +35,9 @@ class Recipe:
     processes: int = 1
     """That share each step; batch_size and gradient_accumulation are those of one of them."""
 
+    sharded: bool = False
+    """Whether each process holds a part of every layer instead of a whole copy of the model."""
+
     choices: tuple[Choice, ...] = ()
     """What `auto` chose."""
 

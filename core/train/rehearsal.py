@@ -18,6 +18,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from .. import files
 from ..checks import Check
 from ..examples.mask import NOT_TRAINED
+from . import distributed
 from .guards import unwritable
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -208,17 +209,19 @@ def _evaluation(trainer: Any) -> tuple[float | None, int]:
 def _save(trainer: Any, scratch: Path) -> tuple[float | None, int]:
     """Seconds and bytes of a checkpoint."""
     trained = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    if trained * 12 > SAVE_UP_TO or trainer.is_fsdp_enabled:
+    if trained * 12 > SAVE_UP_TO:
         return None, trained * 12
     began = time.perf_counter()
     try:
         trainer.save_model(str(scratch), _internal_call=True)
         trainer._save_optimizer_and_scheduler(str(scratch))
-        size = files.folder_bytes(scratch)
+        distributed.gathered(None)  # every process has written
+        size = distributed.by_the_first(lambda: files.folder_bytes(scratch))
     except (OSError, RuntimeError) as error:  # torch tells of a full disk as a RuntimeError
         raise unwritable("A checkpoint, written to try it before the first step,", scratch.parent, error) from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if distributed.rank() == 0:
+            shutil.rmtree(scratch, ignore_errors=True)
     return time.perf_counter() - began, size
 
 

@@ -162,7 +162,8 @@ def _estimator(
         method=request.method,
         longest=longest_batch,
         process_bytes=process_bytes(machine),
-        available=available_bytes(machine),
+        available=available_bytes(machine, request.num_processes),
+        processes=request.num_processes,
     )
 
 
@@ -178,4 +179,5 @@ def _setup(request: TrainRequest, rows: Rows, estimator: Estimator, choices: tup
     choices += auto.by_memory(request, settled().numbers, estimator)
     recipe = settled()
     estimate = estimator.estimate(request.technique, recipe.numbers)
-    return Setup(estimate, replace(recipe, numbers=estimate.numbers, choices=choices), rows, estimator.machine)
+    recipe = replace(recipe, numbers=estimate.numbers, sharded=estimate.sharded, choices=choices)
+    return Setup(estimate, recipe, rows, estimator.machine)

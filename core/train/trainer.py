@@ -45,6 +45,9 @@ class FineTuner(SFTTrainer):
 
     model: Any  # never None here, whatever the base class allows
 
+    sharded = False
+    """Whether each process has a part of every layer: then all must compute the same layers together."""
+
     def __init__(self, run: ActiveRun, objective: Objective, save_total_limit: int | None, **options: Any) -> None:
         self.run = run
         self.objective = objective
@@ -113,9 +116,8 @@ class FineTuner(SFTTrainer):
     def create_accelerator_and_postprocess(self) -> None:
         """Leave the model unwrapped: the gradients are averaged once a step, however they were computed."""
         super().create_accelerator_and_postprocess()
-        if not self.is_fsdp_enabled:
-            prepare = functools.partial(self.accelerator.prepare_model, evaluation_mode=True)
-            self.accelerator.prepare_model = prepare  # pyright: ignore[reportAttributeAccessIssue]
+        prepare = functools.partial(self.accelerator.prepare_model, evaluation_mode=True)
+        self.accelerator.prepare_model = prepare  # pyright: ignore[reportAttributeAccessIssue]
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """The batches of the next optimizer step."""
@@ -164,15 +166,15 @@ class FineTuner(SFTTrainer):
                 for inputs in self._portions(batch, self.portion):
                     loss += super().training_step(model, inputs, units)
         except (RuntimeError, MemoryError) as error:
-            # of a sharded model, the other processes wait for this one in each layer, so it cannot compute again
-            if self.is_fsdp_enabled or not ran_out_of_memory(error):
+            # the other processes wait for this one in each layer of a sharded model, so it cannot compute again
+            if self.sharded or not ran_out_of_memory(error):
                 raise
             return None
         return loss
 
     def _portions(self, batch: dict[str, Any], portion: Portion) -> Iterator[dict[str, Any]]:
         """A batch as it is, or anew of some of its sequences at a time, padded no more than these need."""
-        if not batch["rows"]:
+        if not batch["rows"] and not self.sharded:
             return iter(())
         given: Sequences | None = batch.get("sequences")
         if given is None or portion.size >= len(given.taken):
@@ -191,7 +193,7 @@ class FineTuner(SFTTrainer):
         log.warning("Memory ran out in %s: from now on %d sequences at once.", what, portion.size)
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        if not self.is_fsdp_enabled:
+        if not self.sharded:
             distributed.average_gradients(trained_parameters(model))
         norm: Any = super()._clip_grad_norm(model)
         if not math.isfinite(norm):
@@ -353,7 +355,7 @@ class FineTuner(SFTTrainer):
                 with torch.no_grad(), self.compute_loss_context_manager(), self.autocast_smart_context_manager():
                     total += self.objective.summed(self.model, self._prepare_inputs(inputs)).item()
         except (RuntimeError, MemoryError) as error:
-            if not ran_out_of_memory(error):
+            if self.sharded or not ran_out_of_memory(error):
                 raise
             return None
         return total
