@@ -16,7 +16,7 @@ from .logs import PROJECT
 from .model import build, with_adapter
 from .objectives import objective_of
 from .settle import Job
-from .sharded import ShardedFineTuner
+from .sharded import ShardedFineTuner, give_back_freed_memory
 from .trainer import FineTuner
 
 
@@ -32,6 +32,8 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True, base: PreTrain
     request, numbers = job.request, job.recipe.numbers
     set_seed(request.seed)  # the adapter begins with random numbers
     shards = job.recipe.processes if job.recipe.sharded else 1
+    if shards > 1:
+        give_back_freed_memory()
     model = with_adapter(base, numbers) if base else build(job.base, request.technique, numbers, job.settings, shards)
     validates = bool(job.rows.valid)
     watch = Watch(numbers)

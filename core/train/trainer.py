@@ -134,8 +134,7 @@ class FineTuner(SFTTrainer):
         """
         self.stop_if_asked()
         self.rows_of_step += inputs["rows"]
-        mask = inputs.get("attention_mask")
-        self.tokens_seen += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        self.tokens_seen += _tokens(inputs)
         if num_items_in_batch is None:
             num_items_in_batch = self._get_num_items_in_batch([inputs], self.args.device)
         loss = self.with_gradient(model, inputs, num_items_in_batch)
@@ -359,6 +358,14 @@ class FineTuner(SFTTrainer):
                 raise
             return None
         return total
+
+
+def _tokens(inputs: dict[str, Any]) -> int:
+    """The real tokens of a batch, padding and fillers not counted."""
+    mask = inputs.get("attention_mask")
+    if not inputs["rows"]:
+        return 0
+    return int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
 
 
 def _named(rows: Sequence[int]) -> str:
