@@ -26,7 +26,7 @@ def advise(request: TrainRequest, here: Estimate, estimator: Estimator) -> tuple
 
 def recommended(found: Sequence[Estimate]) -> Technique | None:
     """LoRA where it fits, else QLoRA; full fine-tuning is never pressed on anybody. None when neither fits."""
-    fitting = [one.technique for one in found if one.fits and one.technique != "full"]
+    fitting: list[Technique] = [one.technique for one in found if one.fits and one.technique != "full"]
     return next(iter(fitting), None)
 
 

@@ -126,15 +126,18 @@ class Estimator:
         model = trainable(base, technique, plain, self.machine.device, whole=not sharded)
         shape = _shape(model, shape_of_base, technique)
         checkpointing = numbers.gradient_checkpointing
-        for choice in (False, True) if checkpointing is None else (checkpointing,):
+
+        def found(choice: bool) -> Estimate:
             decided = numbers.model_copy(update={"gradient_checkpointing": choice})
             footprint = self._footprint(model, shape, technique, decided)
             if sharded:
                 footprint = footprint.sharded(self.processes, gathered_bytes(model, self.machine.device))
-            found = Estimate(technique, decided, shape, footprint, self.available, sharded=sharded)
-            if found.fits:
-                return found
-        return found
+            return Estimate(technique, decided, shape, footprint, self.available, sharded=sharded)
+
+        if checkpointing is not None:
+            return found(checkpointing)
+        plainly = found(False)
+        return plainly if plainly.fits else found(True)
 
     def _footprint(self, model: nn.Module, shape: Shape, technique: Technique, numbers: Hyperparameters) -> Footprint:
         inputs = self.longest(numbers.batch_size or 1, bool(numbers.packing))

@@ -18,7 +18,8 @@ FEW_LAYERS, MORE_LAYERS = 2, 4  # two runs over so many equal layers tell what o
 TOLERANCE = 0.01
 OUTSIDE_COPIES = {"cpu": 4.0}  # gloo copies on the way: 2.28 GB measured, 2.31 estimated with it (110M weights)
 BY_RUNNING = "by running the training code without numbers"
-UNRUNNABLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ValueError, IndexError)  # of a model's code
+# of a model's code
+UNRUNNABLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ValueError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The recipe with LLaMA-Factory, on the same tokens (tokenized_path); its defaults where the recipe says nothing."""
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 from datasets import Dataset, DatasetDict
 from llamafactory.train.tuner import run_exp
 from task import TASK, clock, rows

@@ -1,5 +1,6 @@
 """The recipe as a plain script with TRL's SFTTrainer: its defaults where the recipe says nothing."""
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 from datasets import Dataset
 from peft import LoraConfig
 from task import TASK, clock, rows, sft_arguments

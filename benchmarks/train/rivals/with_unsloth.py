@@ -1,5 +1,6 @@
 """The recipe with Unsloth on a processor; its defaults where the recipe says nothing."""
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 from task import MODULES, TASK, clock, rows, sft_arguments  # isort: skip - the clock starts first
 from unsloth import FastLanguageModel  # isort: skip - it patches the others
 from datasets import Dataset
