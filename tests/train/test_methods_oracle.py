@@ -28,6 +28,7 @@ PAIRS = 4
 
 @pytest.fixture
 def model(bench: Bench) -> Any:
+    torch.manual_seed(2)  # whatever ran before in this process
     base = load_base(bench.root / "tiny", dtype="float32", settings=bench.settings)
     return with_adapter(base, with_defaults(Hyperparameters(), "lora")).eval()
 

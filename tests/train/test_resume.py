@@ -81,6 +81,9 @@ def killed(bench: Bench, output: str, plant: Callable[[], None], **given: Any) -
     """Train in a process of its own, which dies where it was planted."""
     child = os.fork()
     if child == 0:
+        os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = (
+            "1"  # a fork has none of the threads that its parent loaded weights with
+        )
         try:
             plant()
             bench.train(output, **given)
