@@ -20,16 +20,16 @@ from pathlib import Path
 
 import instructions
 import torch
+from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.examples.files import read_examples
+from faion_finetuner.core.examples.mask import tokenize_many
+from faion_finetuner.core.models.source import local_path, resolve_model
+from faion_finetuner.core.settings import Settings
 from held_out import held_out_loss
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "prepare"))
 from contenders import empty_caches  # noqa: E402  # pyright: ignore[reportMissingImports]
-from faion_finetuner.core.examples.chat import ChatTokenizer  # noqa: E402
-from faion_finetuner.core.examples.files import read_examples  # noqa: E402
-from faion_finetuner.core.examples.mask import tokenize_many  # noqa: E402
-from faion_finetuner.core.models.source import local_path, resolve_model  # noqa: E402
-from faion_finetuner.core.settings import Settings  # noqa: E402
 from measure import Usage, measure  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 RECIPE = {"rank": 16, "alpha": 16, "learning_rate": 2e-4, "batch_size": 4, "accumulation": 4}
