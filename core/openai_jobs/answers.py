@@ -1,59 +1,17 @@
-"""The provider's answers, read with suspicion: whatever is missing or of a wrong kind is a malformed answer."""
+"""What a provider says of jobs, their events and checkpoints."""
 
 import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from ..errors import RemoteError
+from ..models.hosted.answers import PLAIN, fields, plain_text
 from ..untrusted import clean
 from .result import Event, HostedCheckpoint, Job
 
 ENDED = ("succeeded", "failed", "cancelled")
 """Any other status, known or not, is of a job that goes on."""
 MESSAGE_LETTERS = 600
-PLAIN = re.compile(r"[\w.:/=+@\- ]{1,200}")  # ids, names and statuses stand in our own sentences and commands
-T = TypeVar("T")
-
-
-class Malformed(RemoteError):
-    """An answer that is not what the interface says."""
-
-
-def fields(answer: object, what: str) -> dict[str, Any]:
-    """The fields of an answer of the client library.
-
-    Raises:
-        Malformed: It is no object, such as a page of HTML or a cut-off text.
-    """
-    to_dict = getattr(answer, "to_dict", None)
-    found = to_dict(mode="json", warnings=False) if callable(to_dict) else answer
-    if not isinstance(found, dict):
-        raise Malformed(f"The provider answered with something that is no {what}.", "Try again; see its status page.")
-    return found
-
-
-def identity(answer: object, what: str) -> str:
-    """The id of what was made or found.
-
-    Raises:
-        Malformed: There is none.
-    """
-    return _text(fields(answer, what), "id", what)
-
-
-def page(answer: object, read: Callable[[object], T], what: str) -> list[T]:
-    """The things on one page of a list.
-
-    Raises:
-        Malformed: It is no such page.
-    """
-    data = fields(answer, f"list of {what}s").get("data")
-    if not isinstance(data, list):
-        raise Malformed(f"The provider answered with something that is no list of {what}s.", "Try again later.")
-    return [read(item) for item in data]
 
 
 @dataclass(frozen=True)
@@ -87,8 +45,8 @@ def read_known_job(answer: object) -> KnownJob:
     metadata = found.get("metadata")
     files = found.get("result_files")
     job = Job(
-        id=_text(found, "id", "job"),
-        status=_text(found, "status", "job"),
+        id=plain_text(found, "id", "job"),
+        status=plain_text(found, "status", "job"),
         model=_name(found.get("model")),
         finetuned_model=_name(found.get("fine_tuned_model")),
         trained_tokens=_count(found.get("trained_tokens")),
@@ -115,7 +73,7 @@ def read_event(answer: object) -> Event:
     found = fields(answer, "event")
     data = found.get("data")
     return Event(
-        id=_text(found, "id", "event"),
+        id=plain_text(found, "id", "event"),
         created_at=_moment(found.get("created_at")),
         level=clean(str(found.get("level") or "info"), 20),
         message=clean(str(found.get("message") or ""), MESSAGE_LETTERS),
@@ -132,7 +90,7 @@ def read_checkpoint(answer: object) -> HostedCheckpoint:
     found = fields(answer, "checkpoint")
     metrics = found.get("metrics")
     return HostedCheckpoint(
-        id=_text(found, "id", "checkpoint"),
+        id=plain_text(found, "id", "checkpoint"),
         model=_name(found.get("fine_tuned_model_checkpoint")),
         step=_count(found.get("step_number")),
         metrics=numbers(metrics) if isinstance(metrics, dict) else {},
@@ -146,15 +104,6 @@ def numbers(data: dict[str, Any]) -> dict[str, float]:
         for name, value in data.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     }
-
-
-def _text(found: dict[str, Any], name: str, what: str) -> str:
-    value = found.get(name)
-    if not isinstance(value, str) or not PLAIN.fullmatch(value):
-        raise Malformed(
-            f"The provider answered with a {what} that has no usable {name}.", "Try again; see its status page."
-        )
-    return value
 
 
 def _name(value: object) -> str | None:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError, RemoteError
-from .answers import ENDED, Malformed, fields, page, read_event, read_job
-from .hosted import checkpoints, tuned_model
+from ..models.hosted.answers import Malformed, fields, page
+from ..models.hosted.service import Service
+from .answers import ENDED, read_event, read_job
 from .request import OpenAIRequest
 from .result import Job, OpenAIResult
-from .service import Service
+from .training import checkpoints, tuned_model
 
 ANSWER_WITHIN_S = 20.0
 TRIES = 2

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ..checks import Check
+from ..models.hosted.providers import Method, Provider
 from .data import DataFile, Violations
 from .lines import Rule
-from .providers import Method, Provider
 
 GOOD_START = 50  # the service's guide sees clear gains from 50 to 100 examples
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import orjson
 import xxhash
 
+from ..models.hosted.providers import Method
+from ..models.hosted.tokens import example_tokens
 from .lines import Problem, Rule, read_lines, starts_with_bom
-from .providers import Method
 from .rules import CHECK_LINE
-from .tokens import example_tokens
 
 SHOWN_PROBLEMS = 5  # of each rule and file; one mistake mostly repeats itself word for word
 SHOWN_LINES = 5  # of each problem

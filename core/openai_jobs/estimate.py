@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .providers import Provider
+from ..models.hosted.providers import Provider
 from .request import OpenAIRequest
 from .result import Estimate
 

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 
 from ..checks import Check
 from ..errors import DataError, InputError
+from ..models.hosted.environment import base_url, host_of
+from ..models.hosted.providers import Provider, provider_at
+from ..models.hosted.tokens import token_counter
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from .check import data_checks
 from .data import DataFile, Reading, read_data
 from .estimate import Estimated, estimate_job
-from .hosted import train_hosted
 from .leaving import leaving_checks, what_leaves
 from .offer import check_model, check_provider, warnings_about
-from .providers import Provider, base_url, host_of, provider_at
 from .request import OpenAIRequest
 from .result import OpenAIResult
-from .tokens import token_counter
+from .training import train
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _start(request: OpenAIRequest, made: OpenAIResult, estimated: Estimated, run
     if request.dry_run:
         return made
     _refuse(checks)
-    return train_hosted(request, made, run)
+    return train(request, made, run)
 
 
 def cost_check(request: OpenAIRequest, usd: float | None) -> Check:

@@ -3,8 +3,9 @@
 from datetime import date
 
 from ..checks import Check, CheckStatus
+from ..models.hosted.environment import host_of
+from ..models.hosted.providers import Method, Provider, base_of
 from ..untrusted import quote
-from .providers import Method, Provider, base_of, host_of
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 

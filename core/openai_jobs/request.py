@@ -8,11 +8,12 @@ from pydantic import Field, field_validator
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
+from ..models.hosted.environment import BASE_URL, CREDENTIALS, KEY, OFFLINE, base_url
+from ..models.hosted.providers import Method, overriding_file, provider_at
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..schema import Model
 from ..settings import Settings
-from .providers import OVERRIDE, Method, base_url, overriding_file, provider_at
 
 Action = Literal[
     "check", "estimate", "start", "status", "events", "list", "cancel", "pause", "resume", "checkpoints", "chat"
@@ -20,8 +21,6 @@ Action = Literal[
 OVER_DATA = ("check", "estimate", "start")
 """Actions that are runs; the others ask the provider and answer at once."""
 ABOUT_ONE_JOB = ("status", "events", "cancel", "pause", "resume", "checkpoints")
-KEY = "OPENAI_API_KEY"
-ONLINE_ENVIRONMENT = (KEY, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
 class HostedHyperparameters(Model):
@@ -143,7 +142,7 @@ def _missing(request: OpenAIRequest) -> list[FinetunerError]:
         step = 'Look at the estimate first; then give US dollars, or "unlimited" for any cost, also an unknown one.'
         problems.append(InputError("start needs max_cost_usd.", step))
     if goes_online(request) and not os.environ.get(KEY):
-        step = f"Start the server with {KEY} in its environment; OPENAI_BASE_URL names another provider than OpenAI."
+        step = f"Start the server with {KEY} in its environment; {BASE_URL} names another provider than OpenAI."
         problems.append(InputError(f"{action} needs {KEY}, which is not set.", step))
     return problems
 
@@ -168,8 +167,7 @@ def _hyperparameter_problems(request: OpenAIRequest) -> list[FinetunerError]:
 
 def environment(request: OpenAIRequest) -> tuple[str, ...]:
     """What the worker may see: the key only when it has to talk to the provider."""
-    offline = ("OPENAI_BASE_URL", OVERRIDE, "TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR")
-    return (*offline, *(ONLINE_ENVIRONMENT if goes_online(request) else ()))
+    return (*OFFLINE, *(CREDENTIALS if goes_online(request) else ()))
 
 
 def inputs(request: OpenAIRequest) -> tuple[Path, ...]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..models.hosted.providers import Method
 from ..untrusted import quote
 from .lines import Problem, kind
 from .messages import check_messages
-from .providers import Method
 from .tool_calls import check_calls, check_tools
 
 CONVERSATION_KEYS = frozenset(("messages", "tools", "parallel_tool_calls", "functions"))

@@ -3,13 +3,13 @@
 from typing import Any
 
 from ..errors import RemoteError
+from ..models.hosted.faults import Busy, Unanswered
+from ..models.hosted.service import TRIES, Service
 from ..runs.active import ActiveRun
 from .answers import read_job, read_known_job
-from .faults import Busy, Unanswered
 from .memory import Memory
 from .request import OpenAIRequest
 from .result import Job
-from .service import TRIES, Service
 
 LOOKS = 3  # for a job whose creation was not answered: lists may lag behind
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RemoteError
+from ..models.hosted.answers import fields, identity
+from ..models.hosted.faults import Busy, Rejected, Unanswered
+from ..models.hosted.service import TRIES, Service
 from ..runs.active import ActiveRun
-from .answers import fields, identity
-from .faults import Busy, Rejected, Unanswered
 from .memory import Memory, SentFile
-from .service import TRIES, Service
 
 if TYPE_CHECKING:
     from openai import OpenAI

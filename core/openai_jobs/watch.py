@@ -11,13 +11,14 @@ from typing import Any
 
 from ..errors import Cancelled, RemoteError
 from ..files import atomic_writer
+from ..models.hosted.answers import page
+from ..models.hosted.faults import Busy, Unanswered, pause_before
+from ..models.hosted.service import Service
 from ..runs.active import ActiveRun
 from ..untrusted import quote
-from .answers import ENDED, KnownJob, numbers, page, read_event, read_known_job
-from .faults import Busy, Unanswered, pause_before
+from .answers import ENDED, KnownJob, numbers, read_event, read_known_job
 from .memory import Memory
 from .result import Event, HostedMetric, Job
-from .service import Service
 
 EVENTS = "events.jsonl"
 RESULT_FILES = "result_files"
@@ -133,7 +134,7 @@ class Watcher:
     def _wait(self, job_id: str, seconds: float) -> None:
         self._raise_if_stopped(job_id)
         try:
-            self._service.wait(seconds)
+            self._run.sleep(seconds)
         finally:
             self._raise_if_stopped(job_id)
 

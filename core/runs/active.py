@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import Cancelled
 from .record import Progress, RunFolder, now
 
+STOP_HEARD_WITHIN_S = 0.2
 PROGRESS_EVERY_S = 0.5  # often enough to watch, seldom enough that the disk does not notice
 
 
@@ -62,6 +63,12 @@ class ActiveRun:
     def request_stop(self) -> None:
         """Ask the mode to end at the next safe point."""
         self._stop.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not through a request to stop."""
+        end = time.monotonic() + seconds
+        while not self.stop_requested and (left := end - time.monotonic()) > 0:
+            time.sleep(min(STOP_HEARD_WITHIN_S, left))
 
     def raise_if_stopped(self) -> None:
         """End here when the run was asked to stop.

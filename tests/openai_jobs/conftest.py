@@ -20,7 +20,7 @@ def no_outer_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test need not sit through."""
-    monkeypatch.setattr("faion_finetuner.core.openai_jobs.faults.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("faion_finetuner.core.models.hosted.faults.FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr("faion_finetuner.core.openai_jobs.watch.MIN_WAIT_S", 0.001)
     monkeypatch.setattr("faion_finetuner.core.openai_jobs.watch.MAX_WAIT_S", 0.001)
 

@@ -72,7 +72,7 @@ async def test_one_job_comes_through_a_provider_that_fails_at_random(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ):
     write(settings, [chat(i) for i in range(12)])
-    monkeypatch.setattr("faion_finetuner.core.openai_jobs.faults.LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("faion_finetuner.core.models.hosted.faults.LONGEST_PAUSE_S", 0.01)
     with aimock(tmp_path, monkeypatch, fault, "0.15"):
         result = carry_out(settings, action="start", model=MODEL, max_cost_usd="unlimited")
     assert result.job is not None

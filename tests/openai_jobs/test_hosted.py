@@ -284,7 +284,7 @@ def test_a_rate_limit_is_waited_out_for_as_long_as_it_says(
     settings: Settings, provider: StandIn, monkeypatch: pytest.MonkeyPatch
 ):
     waited: list[float] = []
-    monkeypatch.setattr("faion_finetuner.core.openai_jobs.hosted._sleep", lambda run, seconds: waited.append(seconds))
+    monkeypatch.setattr("faion_finetuner.core.runs.active.ActiveRun.sleep", lambda run, seconds: waited.append(seconds))
     few(settings)
     provider.faults.append(Fault(LOOK, 429, {"message": "slow down"}, {"Retry-After": "7"}))
     start(settings)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import InputError, PathError
-from faion_finetuner.core.openai_jobs import tokens
+from faion_finetuner.core.models.hosted import tokens
+from faion_finetuner.core.models.hosted.environment import OWN_BASE_URL
+from faion_finetuner.core.models.hosted.providers import provider_at
 from faion_finetuner.core.openai_jobs.estimate import auto_epochs
 from faion_finetuner.core.openai_jobs.offer import check_model, check_provider, warnings_about
-from faion_finetuner.core.openai_jobs.providers import OWN_BASE_URL, provider_at
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, resolve
 from faion_finetuner.core.settings import Settings

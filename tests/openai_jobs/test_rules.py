@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from faion_finetuner.core.openai_jobs.providers import OWN_BASE_URL, provider_at
+from faion_finetuner.core.models.hosted.environment import OWN_BASE_URL
+from faion_finetuner.core.models.hosted.providers import provider_at
 from faion_finetuner.core.settings import Settings
 
 from tests.openai_jobs.support import answering, carry_out, chat, check_of, failing, pair, write

@@ -10,15 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
-from ..errors import InputError
-from ..schema import Model
+from ...errors import InputError
+from ...schema import Model
+from .environment import PROVIDERS_FILE, host_of
 
 Method = Literal["supervised", "dpo", "reinforcement"]
 Part = Literal["metadata", "uploads", "pause", "resume", "wandb"]
 
 BUILT_IN = Path(__file__).with_name("providers.json")
-OVERRIDE = "FAION_FINETUNER_PROVIDERS"
-OWN_BASE_URL = "https://api.openai.com/v1"
 USUAL_CONTEXT = 65_536
 
 
@@ -119,23 +118,6 @@ def base_of(model: str) -> str:
     return model.split(":")[1] if model.startswith("ft:") else model
 
 
-def base_url() -> str:
-    """The address that the environment names, else OpenAI's."""
-    return os.environ.get("OPENAI_BASE_URL") or OWN_BASE_URL
-
-
-def host_of(url: str) -> str:
-    """Host and port of an address, without what else may stand in it, such as a password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
-def shown(url: str) -> str:
-    """An address without the user, password and query that may stand in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{host_of(url)}{parts.path}".rstrip("/")
-
-
 def provider_at(url: str) -> Provider:
     """The provider at an address; one of which nothing is known when no pattern fits.
 
@@ -149,7 +131,7 @@ def provider_at(url: str) -> Provider:
 
 def overriding_file() -> Path | None:
     """The providers file that the environment names, if any."""
-    named = os.environ.get(OVERRIDE)
+    named = os.environ.get(PROVIDERS_FILE)
     return Path(named).expanduser() if named else None
 
 
@@ -168,11 +150,11 @@ def _read(path: Path) -> tuple[Provider, ...]:
     try:
         return Providers.model_validate_json(path.read_bytes()).providers
     except OSError as error:
-        raise InputError(f"{OVERRIDE} names '{path}', which cannot be read.", "Correct or unset it.") from error
+        raise InputError(f"{PROVIDERS_FILE} names '{path}', which cannot be read.", "Correct or unset it.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{OVERRIDE}: '{path}' is not a providers file: {where}: {first['msg']}.",
+            f"{PROVIDERS_FILE}: '{path}' is not a providers file: {where}: {first['msg']}.",
             f"Write it as {BUILT_IN} is written; only the providers that differ are needed.",
         ) from error

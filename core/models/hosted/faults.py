@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from ..errors import FinetunerError, RemoteError
-from ..untrusted import quote
+from ...errors import FinetunerError, RemoteError
+from ...untrusted import quote
 from .answers import Malformed
 from .providers import Provider
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import InputError, RemoteError
+from ...errors import InputError, RemoteError
+from .environment import KEY, base_url, host_of, shown
 from .faults import Busy, Unanswered, explained, pause_before
-from .providers import base_url, host_of, provider_at, shown
-from .request import KEY
+from .providers import provider_at
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -82,7 +82,3 @@ class Service:
     def pause(self, attempt: int, fault: RemoteError) -> None:
         """Wait before the next attempt."""
         self._sleep(pause_before(attempt, fault))
-
-    def wait(self, seconds: float) -> None:
-        """Wait before the provider is asked how things stand."""
-        self._sleep(seconds)

@@ -3,27 +3,27 @@
 import contextlib
 import json
 import shlex
-import time
 
 from .. import files
 from ..errors import RemoteError
+from ..models.hosted.answers import fields, page
+from ..models.hosted.environment import KEY
+from ..models.hosted.providers import Provider
+from ..models.hosted.service import Service
 from ..runs.active import ActiveRun
 from ..untrusted import quote
-from .answers import fields, page, read_checkpoint
+from .answers import read_checkpoint
 from .memory import Memory, remembered
-from .providers import Provider
-from .request import KEY, TUNED_MODEL, OpenAIRequest
+from .request import TUNED_MODEL, OpenAIRequest
 from .result import HostedCheckpoint, Job, OpenAIResult, TunedModel
-from .service import Service
 from .submit import submit
 from .upload import Uploader
 from .watch import EVENTS, Watcher
 
 ANSWER_WITHIN_S = 60.0
-STEP_S = 0.2  # how soon a request to stop is heard
 
 
-def train_hosted(request: OpenAIRequest, made: OpenAIResult, run: ActiveRun) -> OpenAIResult:
+def train(request: OpenAIRequest, made: OpenAIResult, run: ActiveRun) -> OpenAIResult:
     """Upload the files, create the job, follow it to its end; what an earlier attempt did is not done again.
 
     Args:
@@ -34,7 +34,7 @@ def train_hosted(request: OpenAIRequest, made: OpenAIResult, run: ActiveRun) -> 
     Raises:
         RemoteError: The provider refused, or the job ended without a model.
     """
-    with contextlib.closing(Service(ANSWER_WITHIN_S, sleep=lambda seconds: _sleep(run, seconds))) as service:
+    with contextlib.closing(Service(ANSWER_WITHIN_S, sleep=run.sleep)) as service:
         return _train(request, made, service, run)
 
 
@@ -68,13 +68,6 @@ def _train(request: OpenAIRequest, made: OpenAIResult, service: Service, run: Ac
             "warnings": (*made.warnings, *warnings, *watcher.warnings),
         }
     )
-
-
-def _sleep(run: ActiveRun, seconds: float) -> None:
-    """Sleep, but not through a request to stop."""
-    end = time.monotonic() + seconds
-    while not run.stop_requested and (left := end - time.monotonic()) > 0:
-        time.sleep(min(STEP_S, left))
 
 
 def _begin(request: OpenAIRequest, service: Service, memory: Memory, run: ActiveRun) -> str:
