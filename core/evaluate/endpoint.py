@@ -2,12 +2,14 @@
 
 import re
 import secrets
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, get_args
+from typing import get_args
 
 from ..checks import Check
-from ..errors import InputError, RemoteError
+from ..errors import InputError
+from ..models.hosted import chat
+from ..models.hosted.answers import identity
+from ..models.hosted.parallel import in_parallel
+from ..models.hosted.service import Service
 from ..runs.active import ActiveRun
 from ..untrusted import clean, quote
 from .judging import RUBRIC
@@ -15,8 +17,7 @@ from .pairs import Docket, Showing
 from .result import Choice
 from .votes import Ballot, Ballots, Vote, read_ballots, write_ballots
 
-AT_ONCE = 4
-NO_KEY = "none"  # a local server asks for none, but the client wants one
+ANSWER_WITHIN_S = 300.0  # local models are slow
 TEXT = 6_000  # characters of each text that the judge reads
 VERDICT = re.compile(r"verdict\W{0,6}(both bad|tie|a|b)\b", re.IGNORECASE)
 CHOICES = {choice.casefold(): choice for choice in get_args(Choice)}
@@ -40,17 +41,14 @@ class Endpoint:
             RemoteError: The endpoint does not answer, or refuses key or model.
             InputError: It has several models and none was named.
         """
-        import os
-
-        import openai
-
-        self._client = openai.OpenAI(api_key=os.environ.get("OPENAI_API_KEY") or NO_KEY)
-        self._extra: dict[str, Any] = {"temperature": 0}
+        self._service = Service(ANSWER_WITHIN_S, needs_key=False)
         self.model = model or self._only_model()
-        self._call(lambda: self._complete([{"role": "user", "content": "Answer with one word: ready"}]))
+        self._manner = chat.agree(self._service, [self.model])
 
     def _only_model(self) -> str:
-        names = [one.id for one in self._call(self._client.models.list)]
+        names = self._service.ask(
+            lambda client: [identity(one, "model") for one in client.models.list()], lambda names: names
+        )
         if len(names) == 1:
             return names[0]
         some = ", ".join(quote(name) for name in names[:5])
@@ -60,7 +58,7 @@ class Endpoint:
 
     def check(self, pairs: int) -> Check:
         """What judging would take."""
-        host = self._client.base_url.host
+        host = self._service.host
         details = f"{2 * pairs} calls at most to {quote(self.model)} at {host}: each pair in both orders."
         return Check(name="judge", status="pass", details=details, count=2 * pairs)
 
@@ -68,29 +66,21 @@ class Endpoint:
         """Let the model judge every showing, both orders; what an earlier attempt of the run has asked is kept.
 
         Raises:
-            RemoteError: The endpoint refuses or fails, after the client's own retries.
+            RemoteError: The endpoint refuses or fails, after further attempts where that is safe.
         """
         rater = f"model {clean(self.model, 60)}"
         ballots = read_ballots(run.folder.path)
         seen = {vote.showing for vote in ballots.of(rater)}
         left = [showing for showing in docket.showings if showing.id not in seen]
         run.stage(f"judging {len(docket.pairs)} pairs of answers")
-        for done, vote in enumerate(self._votes(docket, left, run), start=1):
+        votes = in_parallel(lambda showing: self._ask(docket, showing), left)
+        for done, (_, vote) in enumerate(votes, start=1):
             if vote is not None:
                 ballots = ballots.with_ballot(Ballot(rater=rater, both_orders=True, votes=(vote,)))
                 write_ballots(run.folder.path, ballots)
+            run.raise_if_stopped()
             run.progress(done, len(left), "verdicts")
         return ballots
-
-    def _votes(self, docket: Docket, showings: list[Showing], run: ActiveRun) -> Iterator[Vote | None]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            asked = [pool.submit(self._ask, docket, showing) for showing in showings]
-            try:
-                for answer in as_completed(asked):
-                    run.raise_if_stopped()
-                    yield answer.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, docket: Docket, showing: Showing) -> Vote | None:
         pair = docket.pairs[showing.pair]
@@ -99,33 +89,9 @@ class Endpoint:
         texts = {"prompt": pair.prompt, "reference": pair.reference, "answer_A": a, "answer_B": b}
         body = "\n".join(f"<{name}-{mark}>\n{clean(text, TEXT)}\n</{name}-{mark}>" for name, text in texts.items())
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": body}]
-        reply = self._call(lambda: self._complete(messages))
-        said = reply.choices[0].message.content or ""
+        said = chat.ask(self._service, self.model, messages, **self._manner.arguments(None)).text
         choice = _choice(said)
         return choice and Vote(showing=showing.id, choice=choice, comment=clean(said, 500))
-
-    def _complete(self, messages: Any) -> Any:
-        import openai
-
-        ask, extra = self._client.chat.completions.create, self._extra
-        try:
-            return ask(model=self.model, messages=messages, **extra)
-        except openai.BadRequestError as error:
-            if "temperature" not in str(error) or not extra:
-                raise
-            self._extra = {}  # models that reason take no temperature
-            return ask(model=self.model, messages=messages)
-
-    def _call(self, ask: Any) -> Any:
-        import openai
-
-        try:
-            return ask()
-        except openai.OpenAIError as error:
-            raise RemoteError(
-                f"The judging endpoint failed: {type(error).__name__}: {quote(str(error), 200)}.",
-                "Check OPENAI_BASE_URL, OPENAI_API_KEY and judge_model, then continue it with `runs`, action resume.",
-            ) from error
 
 
 def unclear(docket: Docket, ballots: Ballots) -> tuple[Check, ...]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError, RemoteError
-from ..models.hosted.answers import Malformed, fields, page
+from ..models.hosted import chat
+from ..models.hosted.answers import fields, page
 from ..models.hosted.service import Service
 from .answers import ENDED, read_event, read_job
 from .request import OpenAIRequest
@@ -87,22 +88,10 @@ def _checkpoints(request: OpenAIRequest, service: Service) -> Changes:
 def _chat(request: OpenAIRequest, service: Service) -> Changes:
     if request.dry_run:
         return {"warnings": ("Dry run: the prompt was not sent.",)}
-    reply = service.ask(
-        lambda client: client.chat.completions.create(
-            model=str(request.model), messages=[{"role": "user", "content": str(request.prompt)}]
-        ),
-        _reply,
-    )
-    return {"reply": reply}
-
-
-def _reply(answer: object) -> str:
-    try:
-        message = fields(answer, "reply")["choices"][0]["message"]
-        text = message.get("content") or message.get("refusal") or ""
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise Malformed("The provider answered without a message.", "Try again; see its status page.") from None
-    return str(text)
+    reply = chat.ask(service, str(request.model), [{"role": "user", "content": str(request.prompt)}])
+    warnings = ("The model, or its provider, refused to answer.",) if reply.refused else ()
+    warnings += ("The answer was cut by a limit of tokens.",) if reply.cut else ()
+    return {"reply": reply.text, "warnings": warnings}
 
 
 def _job_id(request: OpenAIRequest) -> str:

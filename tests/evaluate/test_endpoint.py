@@ -169,8 +169,8 @@ def test_several_models_ask_for_a_name_before_anything_is_measured(
 
 
 def test_a_refusing_endpoint_is_told_without_its_key(server: Server, evaluate: Callable[..., EvaluateResult]):
-    server.answer = lambda _: (401, "no such key")
-    with pytest.raises(RemoteError, match="no such key") as failed:
+    server.answer = lambda _: (401, f"no such key: {KEY}")
+    with pytest.raises(RemoteError, match=r"no such key: \[key\]") as failed:
         evaluate()
     assert KEY not in str(failed.value)
     assert len(server.asked) == 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 TRIES = 5
+NO_KEY = "none"  # the client library wants one
 T = TypeVar("T")
 
 
@@ -29,16 +30,28 @@ class Service:
         address: The whole base URL, without a password.
     """
 
-    def __init__(self, timeout_s: float, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        tries: int = TRIES,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        needs_key: bool = True,
+    ) -> None:
+        """Find provider and key in the environment; only a server of one's own may be asked without a key.
+
+        Raises:
+            InputError: There is no key, or the providers file cannot be used.
+        """
         from openai import OpenAI
 
         self._key = os.environ.get(KEY, "")
-        if not self._key:
+        if needs_key and not self._key:
             raise InputError(f"{KEY} is not set.", "Start the server with the key in its environment.")
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole addresses
         url = base_url()
         self.provider, self.host, self.address = provider_at(url), host_of(url), shown(url)
-        self._client = OpenAI(api_key=self._key, base_url=url, max_retries=0, timeout=timeout_s)
+        self._client = OpenAI(api_key=self._key or NO_KEY, base_url=url, max_retries=0, timeout=timeout_s)
         self._tries = tries
         self._sleep = sleep
 
