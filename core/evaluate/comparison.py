@@ -18,6 +18,7 @@ Contrast = Literal["difference", "percent"]
 Array = NDArray[np.float64]
 
 ALPHA = 0.05
+POWER = 0.8  # of the smallest detectable difference: Cohen 1988, the usual choice
 MIN_ITEMS = 10  # below it even a strong effect seldom reaches ALPHA (exact McNemar needs 6 one-sided flips)
 RESAMPLES = 4_000  # the Monte Carlo error of p near ALPHA is then about 0.003
 EXACT_ITEMS = 12  # 2^12 swaps are enumerated instead of drawn
@@ -38,6 +39,16 @@ class Statistic:
 
 
 @dataclass(frozen=True)
+class Flips:
+    """How many items only one of the models got right."""
+
+    gained: int
+    """Wrong by the base, right by the fine-tuned model."""
+    lost: int
+    """The reverse."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One score of both models; what needs both is None when only the base was measured."""
 
@@ -47,6 +58,10 @@ class Comparison:
     delta: float | None = None
     ci95: Interval | None = None
     p_value: float | None = None
+    detectable: float | None = None
+    """The smallest true difference that so many items would prove in 4 of 5 tries, in the units of delta."""
+    flips: Flips | None = None
+    """Of items that are right or wrong; None for graded ones."""
 
 
 def mean_of(sums: Array) -> Array:
@@ -85,13 +100,49 @@ def compare(statistic: Statistic, base: Array, finetuned: Array | None, seed: in
         return Comparison(n=len(base), base=score)
     other = float(statistic.value(finetuned.sum(axis=0)))
     delta = float(_contrast(statistic, np.float64(score), np.float64(other)))
+    flips = None
     if statistic.binary:
-        interval, p_value = _binary(base[:, 0], finetuned[:, 0])
+        flips = _flips(base[:, 0], finetuned[:, 0])
+        spread, p_value = _binary(flips, len(base))
     else:
         generator = np.random.default_rng(seed)
-        interval = _bootstrap_interval(statistic, base, finetuned, generator)
+        spread = _bootstrap(statistic, base, finetuned, generator)
         p_value = _permutation_p(statistic, base, finetuned, generator)
-    return Comparison(n=len(base), base=score, finetuned=other, delta=delta, ci95=interval, p_value=p_value)
+    return Comparison(
+        n=len(base), base=score, finetuned=other, delta=delta, ci95=spread and spread.ci95, p_value=p_value,
+        detectable=spread and spread.detectable, flips=flips,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """How far the difference would scatter over other items of the kind, and what it takes to stand out of that."""
+
+    ci95: Interval
+    detectable: float
+
+
+def _needed() -> float:
+    """Standard errors that a true difference must have: for ALPHA, two-sided, with POWER."""
+    from scipy.stats import norm
+
+    return float(norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER))
+
+
+def _detectable_share(flips: Flips, n: int) -> float:
+    """The difference d for which d = needed * sqrt((noise + d - d^2) / n): power analysis of paired shares.
+
+    Connor 1987 (Biometrics 43). Noise are the flips that go both ways, again with one imaginary item in each cell; the
+    true difference comes on top of it as flips of its own.
+    """
+    noise = 2 * (min(flips.gained, flips.lost) + 1) / (n + 2)
+    share = _needed() ** 2 / n
+    root = (share + (share**2 + 4 * share * noise * (1 + share)) ** 0.5) / (2 * (1 + share))
+    return min(1.0, root + 1 / n)  # the continuity correction, since the test is the exact one
+
+
+def _flips(base: Array, finetuned: Array) -> Flips:
+    return Flips(gained=int(((finetuned == 1) & (base == 0)).sum()), lost=int(((finetuned == 0) & (base == 1)).sum()))
 
 
 def _contrast(statistic: Statistic, base: Array | np.float64, finetuned: Array | np.float64) -> Array | np.float64:
@@ -100,22 +151,20 @@ def _contrast(statistic: Statistic, base: Array | np.float64, finetuned: Array |
     return 100 * (finetuned / base - 1)
 
 
-def _binary(base: Array, finetuned: Array) -> tuple[Interval, float]:
+def _binary(flips: Flips, n: int) -> tuple[_Spread, float]:
     from scipy.stats import binomtest, norm
 
-    n = len(base)
-    won, lost = int(((finetuned == 1) & (base == 0)).sum()), int(((finetuned == 0) & (base == 1)).sum())
+    won, lost = flips.gained, flips.lost
     p_value = float(binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
     # Bonett & Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on
     # paired data": one imaginary item in each discordant cell, so that equal answers do not give a width of 0
     up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
     half = float(norm.ppf(1 - ALPHA / 2)) * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
-    return Interval(max(-1.0, up - down - half), min(1.0, up - down + half)), p_value
+    interval = Interval(max(-1.0, up - down - half), min(1.0, up - down + half))
+    return _Spread(interval, _detectable_share(flips, n)), p_value
 
 
-def _bootstrap_interval(
-    statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator
-) -> Interval | None:
+def _bootstrap(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> _Spread | None:
     if (base == finetuned).all():  # every resample would say 0, which is no knowledge about other items
         return None
     n = len(base)
@@ -131,7 +180,8 @@ def _bootstrap_interval(
     if len(finite) < RESAMPLES * 0.99:  # the score is undefined on some resamples: an interval would be a guess
         return None
     low, high = np.quantile(finite, [ALPHA / 2, 1 - ALPHA / 2])
-    return Interval(float(low), float(high))
+    # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
+    return _Spread(Interval(float(low), float(high)), _needed() * float(finite.std()))
 
 
 def _permutation_p(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> float:

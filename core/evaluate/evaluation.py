@@ -12,7 +12,7 @@ from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..settings import Settings
 from ..untrusted import clean
-from . import breakdown, conclusions, items, judging, plan, tables
+from . import breakdown, conclusions, flips, items, judging, plan, tables
 from .benchmarks import Benchmarks
 from .contestants import Side, visit
 from .endpoint import Endpoint, unclear
@@ -55,7 +55,7 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
         items.write(run.folder.path, items.collect(subject, base, finetuned))
     fields = tables.fill(subject, base, finetuned, request) | {
         "breakdown": breakdown.of(subject, base, finetuned),
-        "samples": tuple(_shortened(samples[i]) for i in subject.shown),
+        "samples": _shown(samples, subject, request),
         "samples_path": str(request.output_dir / "samples.jsonl"),
     }
     result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
@@ -112,9 +112,16 @@ def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> li
             reference=subject.references[row],
             base=base.answers[i].text,
             finetuned=finetuned.answers[i].text if finetuned else None,
+            flip=flip,
         )
-        for i, row in enumerate(subject.asked)
+        for i, (row, flip) in enumerate(zip(subject.asked, flips.flips(subject, base, finetuned), strict=True))
     ]
+
+
+def _shown(samples: list[Sample], subject: Subject, request: EvaluateRequest) -> tuple[Sample, ...]:
+    """Some drawn at random, then some of those that only one model got right; these alone say so."""
+    drawn = [samples[i].model_copy(update={"flip": None}) for i in subject.shown]
+    return tuple(map(_shortened, (*drawn, *flips.chosen(samples, request.samples))))
 
 
 def _readable(example: Example) -> str:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from ..reports.markdown import bytes_size, number, percent, table
+from ..reports.markdown import bytes_size, number, table
 from ..reports.report import Figure, Report
-from ..untrusted import fence
-from . import breakdown_report, figure, judged_report, wording
+from . import breakdown_report, figure, judged_report, regression_report, samples_report, wording
 from .result import EvaluateResult, Generations, Likelihood, ScoreRow
 
 TITLE = "Model Evaluation Report"
-SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Verdict")
+SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
 
 
 def report(result: EvaluateResult) -> Report:
@@ -30,9 +29,9 @@ def report(result: EvaluateResult) -> Report:
             *breakdown_report.confusion(result.breakdown),
             *judged_report.section(result.judging),
             "## Sample Outputs",
-            _samples(result),
+            samples_report.section(result),
             "## Regression Check",
-            _regression(result),
+            regression_report.section(result),
         ]
     parts += ["## Recommendations", _recommendations(result)]
     return Report(title=TITLE, headline=headline, markdown="\n\n".join(parts) + "\n", figures=tuple(_figures(result)))
@@ -177,7 +176,9 @@ def _scores(result: EvaluateResult) -> str:
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"
         + table(("Task", "Metric", *SCORE_HEADER), rows)
         + "\nDeltas of shares are in percentage points. Verdicts compare both models row by row; p is corrected "
-        "for the number of scores (Holm) before it counts.\n" + _endings(result)
+        "for the number of scores (Holm) before it counts. Flips: rows that only the fine-tuned model (+) or only the "
+        "base (-) got right. Detectable: the smallest true difference that so many rows would prove in four of five "
+        "tries.\n" + _endings(result)
     )
 
 
@@ -189,6 +190,8 @@ def _cells(row: ScoreRow) -> tuple[object, ...]:
         wording.interval(row),
         wording.p_value(row.p_value),
         row.n,
+        wording.flips(row),
+        wording.detectable(row),
         row.verdict,
     )
 
@@ -201,41 +204,6 @@ def _endings(result: EvaluateResult) -> str:
 
     both = said("Base", result.generation_base) + said("Fine-tuned", result.generation_finetuned)
     return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}\n"
-
-
-def _samples(result: EvaluateResult) -> str:
-    if not result.samples:
-        held_back = result.judging is not None and result.judging.judged < result.judging.pairs
-        return "Held back until the pairs are judged." if held_back else "None were asked for."
-    told = ["Drawn at random, not chosen. What stands in the boxes was written by data or models."]
-    for n, sample in enumerate(result.samples, start=1):
-        told += [f"### Example {n}", "**Prompt:**", _boxed(sample.prompt), "**Reference:**", _boxed(sample.reference)]
-        told += ["**Base Model:**", _boxed(sample.base)]
-        if sample.finetuned is not None:
-            told += ["**Fine-tuned:**", _boxed(sample.finetuned)]
-    return "\n\n".join([*told, f"All answers: `{result.samples_path}`."])
-
-
-def _boxed(text: str) -> str:
-    return fence(text.strip()) if text.strip() else "*(empty)*"
-
-
-def _regression(result: EvaluateResult) -> str:
-    rows = (
-        (
-            row.capability,
-            percent(row.base),
-            percent(row.finetuned),
-            (row.status or "not compared").upper(),
-            row.evidence,
-        )
-        for row in result.regression
-    )
-    note = (
-        f"WARN: fell by more than {result.regression_margin * 100:.0f} points. The built-in questions are few and "
-        "easy: they show plain forgetting, not small losses. Four answers each, so guessing gives 25%."
-    )
-    return table(("Capability", "Base", "Fine-tuned", "Status", "Evidence"), rows) + "\n" + note
 
 
 def _recommendations(result: EvaluateResult) -> str:

@@ -11,6 +11,7 @@ from ..schema import Model
 Verdict = Literal["improved", "regressed", "no evidence", "too few items"]
 Finding = Literal["improved", "regressed", "mixed", "no evidence", "too few items", "base only", "not trustworthy"]
 AnswerKind = Literal["labels", "json", "numbers", "short text", "text"]
+Flip = Literal["gained", "lost"]
 Judge = Literal["none", "assistant", "human", "endpoint"]
 Choice = Literal["A", "B", "tie", "both bad"]
 TextScore = Literal[
@@ -35,6 +36,8 @@ class Likelihood(Model):
     ci95: Interval | None = None
     """Of change_percent."""
     p_value: float | None = None
+    detectable: float | None = None
+    """The smallest true change_percent that so many rows would prove in 4 of 5 tries."""
     n: int
     """Examples."""
     tokens: int
@@ -57,6 +60,12 @@ class ScoreRow(Model):
     """Of delta."""
     p_value: float | None = None
     """Two-sided, paired, uncorrected."""
+    detectable: float | None = None
+    """The smallest true delta that so many items would prove in 4 of 5 tries, uncorrected."""
+    gained: int | None = None
+    """Items wrong by the base, right now; null for graded scores."""
+    lost: int | None = None
+    """The reverse."""
     n: int
     verdict: Verdict | None = None
     """p_value after Holm's correction below 0.05, or not."""
@@ -90,6 +99,8 @@ class Sample(Model):
     reference: str
     base: str
     finetuned: str | None = None
+    flip: Flip | None = None
+    """Rows shown because only one model got them right. gained: wrong by the base, right now; lost: the reverse."""
 
 
 class RegressionRow(Model):
@@ -98,8 +109,12 @@ class RegressionRow(Model):
     capability: str
     base: float | None
     finetuned: float | None = None
-    status: Literal["ok", "warn"] | None = None
-    """warn: fell by more than regression_margin."""
+    delta: float | None = None
+    """finetuned - base."""
+    ci95: Interval | None = None
+    """Of delta."""
+    status: Literal["ok", "warn", "open"] | None = None
+    """ok: ci95 rules out a fall by regression_margin. warn: fell by more. open: too few items to tell."""
     n: int
     evidence: str
     """What was measured, with numbers."""
@@ -224,10 +239,8 @@ class EvaluateResult(Model):
     model_name: str
     finetuned_path: str | None
     data_path: str
-    """The file that was measured."""
     evaluated_at: datetime
     rows: int
-    """Held-out rows measured."""
     verdict: Finding | None
     """Over all scores; null in a dry run."""
     perplexity: Likelihood | None = None
@@ -238,7 +251,6 @@ class EvaluateResult(Model):
     """Of prompts and answers."""
     answer_kind: AnswerKind | None = None
     answer_kind_reason: str = ""
-    """Why these metrics."""
     scores: tuple[ScoreRow, ...] = ()
     """Of generated answers. 0 to 1; BLEU and chrF 0 to 100."""
     benchmarks: tuple[ScoreRow, ...] = ()
@@ -253,7 +265,7 @@ class EvaluateResult(Model):
     judging: Judging | None = None
     breakdown: Breakdown | None = None
     samples_path: str | None = None
-    """All answers, one JSON object a line."""
+    """All answers, JSON lines."""
     plan: Plan | None = Field(default=None)
     """Dry run only."""
     seconds: float | None = None

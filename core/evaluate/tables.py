@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .comparison import ALPHA, PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
+from . import regression
+from .comparison import PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
 from .likelihood import ItemLikelihood
 from .measured import Measured
-from .probe_items import CAPABILITIES
-from .probes import ProbeAnswer
 from .request import EvaluateRequest
-from .result import Generations, Likelihood, RegressionRow, ScoreRow
+from .result import Generations, Likelihood, ScoreRow
 from .scores import SCORES
 from .subject import Subject
-
-CHANCE = 0.25  # four answers each
 
 Sums = Callable[[ItemLikelihood], tuple[float, int]]
 
@@ -33,7 +30,7 @@ def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: 
     fields: dict[str, Any] = {
         "scores": scores,
         "benchmarks": benchmarks,
-        "regression": _regression_rows(base, finetuned, benchmarks, request.regression_margin),
+        "regression": regression.rows(base, finetuned, benchmarks, request.regression_margin),
         "generation_base": _generations(base),
         "generation_finetuned": _generations(finetuned) if finetuned else None,
     }
@@ -62,6 +59,7 @@ def _likelihood(statistic: Statistic, sums: Sums, base: Measured, finetuned: Mea
         change_percent=_finite(found.delta),
         ci95=found.ci95,
         p_value=found.p_value,
+        detectable=found.detectable,
         n=n,
         tokens=tokens,
         verdict=None if found.p_value is None else judge(found, found.p_value, higher_is_better=False),
@@ -101,6 +99,9 @@ def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[Score
                 delta=_finite(comparison.delta),
                 ci95=comparison.ci95,
                 p_value=comparison.p_value,
+                detectable=comparison.detectable,
+                gained=comparison.flips and comparison.flips.gained,
+                lost=comparison.flips and comparison.flips.lost,
                 n=comparison.n,
                 verdict=verdict,
                 higher_is_better=higher,
@@ -128,67 +129,6 @@ def _benchmark_rows(base: Measured, finetuned: Measured | None, seed: int) -> tu
             )
         found.append((score.metric, score.higher_is_better, comparison))
     return tuple(row.model_copy(update={"name": name}) for name, row in zip(names, _judged("", found), strict=True))
-
-
-def _regression_rows(
-    base: Measured, finetuned: Measured | None, benchmarks: tuple[ScoreRow, ...], margin: float
-) -> tuple[RegressionRow, ...]:
-    """What could be done before and can be done now: the probes, then the benchmarks that count right answers."""
-    rows = []
-    for capability in CAPABILITIES:
-        before = [answer for answer in base.probes if answer.capability == capability]
-        after = [answer for answer in finetuned.probes if answer.capability == capability] if finetuned else []
-        rows.append(_probed(capability, before, after, margin))
-    rows += [
-        _gated(
-            RegressionRow(
-                capability=row.name,
-                base=row.base,
-                finetuned=row.finetuned,
-                n=row.n,
-                evidence=f"benchmark, {row.metric}",
-            ),
-            margin,
-        )
-        for row in benchmarks
-        if row.higher_is_better and row.base is not None and 0 <= row.base <= 1
-    ]
-    return tuple(rows)
-
-
-def _probed(capability: str, before: list[ProbeAnswer], after: list[ProbeAnswer], margin: float) -> RegressionRow:
-    from scipy.stats import binomtest
-
-    right = sum(answer.right for answer in before)
-    evidence = f"{right} of {len(before)} built-in questions right"
-    if after:
-        evidence += f", then {sum(answer.right for answer in after)}"
-    evidence += f"; probability of the right answer {_mean_probability(before):.2f}"
-    if after:
-        evidence += f", then {_mean_probability(after):.2f}"
-    row = RegressionRow(
-        capability=capability,
-        base=right / len(before),
-        finetuned=sum(answer.right for answer in after) / len(after) if after else None,
-        n=len(before),
-        evidence=evidence,
-    )
-    guessing = binomtest(right, len(before), CHANCE, alternative="greater").pvalue >= ALPHA
-    if guessing:
-        more = "; the base hardly beats guessing, so there is little to lose"
-        return row.model_copy(update={"status": "ok" if after else None, "evidence": evidence + more})
-    return _gated(row, margin)
-
-
-def _gated(row: RegressionRow, margin: float) -> RegressionRow:
-    """The row with its status: warn where the share of right answers fell by more than the margin."""
-    if row.base is None or row.finetuned is None:
-        return row
-    return row.model_copy(update={"status": "warn" if row.base - row.finetuned > margin + 1e-9 else "ok"})
-
-
-def _mean_probability(answers: list[ProbeAnswer]) -> float:
-    return sum(answer.probability for answer in answers) / len(answers)
 
 
 def _generations(one: Measured) -> Generations | None:

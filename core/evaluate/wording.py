@@ -39,6 +39,16 @@ def between(found: Interval, factor: float = 1) -> str:
     return f"{found.low * factor:+.1f} to {found.high * factor:+.1f}"
 
 
+def flips(row: ScoreRow) -> str | None:
+    """Items that only one of the models got right."""
+    return None if row.gained is None else f"+{row.gained} -{row.lost}"
+
+
+def detectable(row: ScoreRow) -> str | None:
+    """The smallest difference that so many items would prove."""
+    return None if row.detectable is None else _signed(row, row.detectable).lstrip("+")
+
+
 def change(row: ScoreRow) -> str:
     """One score's change as a sentence with its evidence."""
     verb = "rose" if (row.delta or 0) > 0 else "fell"

@@ -6,6 +6,7 @@ from faion_finetuner.core.evaluate.comparison import (
     MEAN,
     SHARE,
     Comparison,
+    Flips,
     compare,
     holm,
     judge,
@@ -15,6 +16,7 @@ from faion_finetuner.core.evaluate.tables import PERPLEXITY
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 
 def drawn(seed: int, n: int, right: float) -> np.ndarray:
@@ -61,6 +63,35 @@ def test_many_graded_items_get_a_p_value_and_interval_near_those_of_the_t_test()
     interval = oracle.confidence_interval()
     assert found.p_value == pytest.approx(oracle.pvalue, abs=0.015)
     assert found.ci95 == pytest.approx((interval.low, interval.high), abs=0.004)
+
+
+def test_the_smallest_detectable_difference_is_that_of_a_power_analysis():
+    generator = np.random.default_rng(5)
+    one = generator.random(200)
+    other = one + generator.normal(0.03, 0.2, 200)
+    found = compare(MEAN, rows_of(list(one)), rows_of(list(other)), seed=0).detectable
+    effect = TTestPower().solve_power(nobs=200, alpha=0.05, power=0.8)
+    assert found == pytest.approx(effect * (other - one).std(ddof=1), rel=0.03)
+
+
+@pytest.mark.parametrize(("n", "noise"), [(60, 0.2), (300, 0.1)])
+def test_a_true_difference_of_the_detectable_size_is_proven_in_four_of_five_tries(n: int, noise: float):
+    generator = np.random.default_rng(8)
+
+    def tried(gain: float) -> Comparison:
+        base = generator.random(n) < 0.5
+        finetuned = np.where(base, generator.random(n) < 1 - noise, generator.random(n) < noise + 2 * gain)
+        return compare(SHARE, rows_of(list(base)), rows_of(list(finetuned)), seed=0)
+
+    size = float(np.mean([tried(0.0).detectable or 0 for _ in range(40)]))
+    proven = [(tried(size).p_value or 0) < 0.05 for _ in range(300)]
+    assert 0.73 < np.mean(proven) < 0.87
+
+
+def test_items_that_only_one_model_got_right_are_counted():
+    found = compare(SHARE, rows_of([1, 1, 0, 0, 0]), rows_of([1, 0, 1, 1, 0]), seed=0)
+    assert found.flips == Flips(gained=2, lost=1)
+    assert compare(MEAN, rows_of([0.5, 1]), rows_of([1, 0]), seed=0).flips is None
 
 
 def test_perplexity_is_compared_over_the_ratio_of_sums_in_per_cent():

@@ -94,7 +94,7 @@ def test_base_and_adapter_are_measured_on_the_same_rows(
     }  # fmt: skip
     lines = [json.loads(line) for line in (world.output_dir / "samples.jsonl").read_text().splitlines()]
     assert len(lines) == 24
-    assert set(lines[0]) == {"prompt", "reference", "base", "finetuned"}
+    assert set(lines[0]) == {"prompt", "reference", "base", "finetuned", "flip"}
     assert any(line["base"] != line["finetuned"] for line in lines)
 
 
@@ -370,5 +370,5 @@ def test_benchmarks_are_compared_item_by_item_and_count_as_capabilities(
     assert row.p_value is not None
     assert row.ci95 is not None
     assert result.regression[-1].capability == "colours"
-    assert result.regression[-1].status in ("ok", "warn")
+    assert (result.regression[-1].delta, result.regression[-1].ci95) == (row.delta, row.ci95)
     assert "| colours, acc |" in report(result).markdown
