@@ -1,4 +1,4 @@
-"""The two models, one after the other, with as little loading as possible."""
+"""The two models that run here, one after the other, with as little loading as possible."""
 
 import gc
 from collections.abc import Callable

@@ -1,25 +1,23 @@
 """The evaluation itself: read the rows, let both models work, compare, write down."""
 
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import orjson
 
 from .. import files
+from ..checks import Check
 from ..examples.types import Example, prompt_of
-from ..models.machine import look
 from ..runs.active import ActiveRun
 from ..runs.record import now
-from ..settings import Settings
 from ..untrusted import clean
-from . import breakdown, conclusions, flips, items, judging, plan, tables
-from .benchmarks import Benchmarks
-from .contestants import Side, visit
+from . import breakdown, conclusions, flips, items, judging, tables
 from .endpoint import Endpoint, unclear
-from .measured import Measured, measured
+from .local import LocalContest
+from .measured import Measured
 from .request import EvaluateRequest
 from .result import EvaluateResult, Sample
-from .subject import Subject, read_subject
+from .subject import Subject
 from .votes import Ballots
 
 SHOWN_CHARACTERS = 1_200
@@ -32,21 +30,14 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
         FinetunerError: Data, model or benchmarks cannot be used; the error says which and why.
     """
     began = time.monotonic()
-    settings = Settings.from_environment()
     run.stage("reading the held-out rows")
-    subject = read_subject(request, settings)
-    benchmarks = _benchmarks(request, run)
+    contest = LocalContest(request, run)
+    subject = contest.subject
     endpoint = _endpoint(request)
-    result = _begun(request, subject, endpoint)
+    result = _begun(request, subject, contest.checks, endpoint)
     if request.dry_run:
-        return result.model_copy(update={"plan": plan.expect(subject, request, look(), benchmarks)})
-    run.stage("loading the model")
-    sides: dict[Side, Measured] = {}
-
-    def measure(side: Side, model: Any) -> None:
-        sides[side] = measured(side, model, subject, benchmarks, run)
-
-    visit(subject.base_path, request.finetuned_path, settings, measure)
+        return result.model_copy(update={"plan": contest.plan()})
+    sides = contest.measure()
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
     samples = _samples(subject, base, finetuned)
@@ -64,7 +55,9 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
 
 
-def _begun(request: EvaluateRequest, subject: Subject, endpoint: Endpoint | None) -> EvaluateResult:
+def _begun(
+    request: EvaluateRequest, subject: Subject, checks: Sequence[Check], endpoint: Endpoint | None
+) -> EvaluateResult:
     """The result as it stands before anything is measured."""
     judge = (endpoint.check(min(request.judge_pairs, len(subject.examples))),) if endpoint else ()
     return EvaluateResult(
@@ -78,15 +71,8 @@ def _begun(request: EvaluateRequest, subject: Subject, endpoint: Endpoint | None
         answer_kind_reason=subject.choice.reason,
         regression_margin=request.regression_margin,
         max_new_tokens=subject.max_new_tokens,
-        checks=(*subject.checks, *judge),
+        checks=(*checks, *subject.checks, *judge),
     )
-
-
-def _benchmarks(request: EvaluateRequest, run: ActiveRun) -> Benchmarks | None:
-    if not request.benchmarks:
-        return None
-    run.stage("finding the benchmarks")
-    return Benchmarks(request.benchmarks, request.benchmarks_dir, request.limit)
 
 
 def _judged(

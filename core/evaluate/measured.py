@@ -13,8 +13,8 @@ from . import likelihood, probes
 from .benchmarks import Benchmarks, BenchmarkScore
 from .contestants import Side
 from .likelihood import ItemLikelihood
+from .local_subject import LocalSubject
 from .probes import ProbeAnswer
-from .subject import Subject
 
 BATCH_SIZE = 32  # on a CPU a step of 32 answers costs hardly more than one of 8
 
@@ -29,29 +29,29 @@ class Measured(Model):
     benchmarks: tuple[BenchmarkScore, ...]
 
 
-def measured(side: Side, model: Any, subject: Subject, benchmarks: Benchmarks | None, run: ActiveRun) -> Measured:
+def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks | None, run: ActiveRun) -> Measured:
     """Let one model do everything, or take what an earlier attempt of this run left."""
     path = run.folder.path / f"measured-{side}.json"
     if run.resume and (kept := _kept(path)) is not None:
         return kept
-    name = "base" if side == "base" else "fine-tuned"
-    run.stage(f"{name}: likelihood of {len(subject.tokenized)} rows")
-    scored = likelihood.measure(model, subject.tokenized, _tell(run, len(subject.tokenized), "rows"))
+    subject, name = local.subject, "base" if side == "base" else "fine-tuned"
+    run.stage(f"{name}: likelihood of {len(local.tokenized)} rows")
+    scored = likelihood.measure(model, local.tokenized, _tell(run, len(local.tokenized), "rows"))
     run.stage(f"{name}: answering {len(subject.asked)} prompts")
     answers = generate(
         model,
-        subject.tokenizer,
+        local.tokenizer,
         [subject.prompts[i] for i in subject.asked],
         max_new_tokens=subject.max_new_tokens,
         batch_size=BATCH_SIZE,
         on_done=_tell(run, len(subject.asked), "answers"),
     )
     run.stage(f"{name}: regression probes")
-    probed = probes.ask(model, subject.tokenizer, _tell(run, probes.count(), "questions"))
+    probed = probes.ask(model, local.tokenizer, _tell(run, probes.count(), "questions"))
     scores: tuple[BenchmarkScore, ...] = ()
     if benchmarks is not None:
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")
-        scores = benchmarks.measure(model, load_tokenizer(subject.base_path))
+        scores = benchmarks.measure(model, load_tokenizer(local.base_path))
     run.raise_if_stopped()
     whole = Measured(likelihoods=tuple(scored), answers=tuple(answers), probes=probed, benchmarks=scores)
     files.write_model(path, whole)

@@ -8,9 +8,9 @@ from ..models.machine import Machine
 from . import probes
 from .benchmarks import Benchmarks
 from .likelihood import LOGITS_AT_ONCE
+from .local_subject import LocalSubject
 from .request import EvaluateRequest
 from .result import Plan
-from .subject import Subject
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 OVERHEAD = 2.0  # attention, norms and Python beside the large matrix products; seen on SmolLM2-135M on two cores
@@ -18,13 +18,14 @@ DECODE_PENALTY = 4.0  # one token at a time uses the arithmetic that much worse
 PROBE_TOKENS = 45  # a built-in question and its answer under a chat template
 
 
-def expect(subject: Subject, request: EvaluateRequest, machine: Machine, benchmarks: Benchmarks | None) -> Plan:
+def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benchmarks: Benchmarks | None) -> Plan:
     """Tokens, memory and a rough time for both models; benchmarks cost extra and leave the time unknown."""
+    subject = local.subject
     models = 1 if request.finetuned_path is None else 2
-    scored = sum(len(tokens.input_ids) for tokens in subject.tokenized) + probes.count() * PROBE_TOKENS
-    prompts = sum(subject.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
+    scored = sum(len(tokens.input_ids) for tokens in local.tokenized) + probes.count() * PROBE_TOKENS
+    prompts = sum(local.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
     generated = len(subject.asked) * subject.max_new_tokens
-    parameters = _parameters(subject.base_path)
+    parameters = _parameters(local.base_path)
     work = 2 * parameters * models * (scored + prompts + DECODE_PENALTY * generated)
     return Plan(
         rows=len(subject.examples),

@@ -1,0 +1,52 @@
+"""Models that run on this machine, as contestants: likelihoods, answers, probes and benchmarks."""
+
+from typing import Any
+
+from ..models.machine import look
+from ..runs.active import ActiveRun
+from ..settings import Settings
+from . import plan
+from .benchmarks import Benchmarks
+from .contestants import Side, visit
+from .local_subject import read_local
+from .measured import Measured, measured
+from .request import EvaluateRequest
+from .result import Plan
+
+
+class LocalContest:
+    """Base and fine-tuned model, and what they are measured on.
+
+    Attributes:
+        subject: The rows.
+        checks: What is to be said of the models before they are measured.
+    """
+
+    def __init__(self, request: EvaluateRequest, run: ActiveRun) -> None:
+        self._request, self._run = request, run
+        self._settings = Settings.from_environment()
+        self._local = read_local(request, self._settings)
+        self._benchmarks = self._found_benchmarks()
+        self.subject, self.checks = self._local.subject, self._local.checks
+
+    def _found_benchmarks(self) -> Benchmarks | None:
+        request = self._request
+        if not request.benchmarks:
+            return None
+        self._run.stage("finding the benchmarks")
+        return Benchmarks(request.benchmarks, request.benchmarks_dir, request.limit)
+
+    def plan(self) -> Plan:
+        """What measuring would take."""
+        return plan.expect(self._local, self._request, look(), self._benchmarks)
+
+    def measure(self) -> dict[Side, Measured]:
+        """Let both models do everything."""
+        self._run.stage("loading the model")
+        sides: dict[Side, Measured] = {}
+
+        def one(side: Side, model: Any) -> None:
+            sides[side] = measured(side, model, self._local, self._benchmarks, self._run)
+
+        visit(self._local.base_path, self._request.finetuned_path, self._settings, one)
+        return sides

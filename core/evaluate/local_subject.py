@@ -1,0 +1,85 @@
+"""The held-out rows as tokens, for models that run on this machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checks import Check, CheckStatus
+from ..errors import DataError
+from ..examples.chat import ChatTokenizer
+from ..examples.mask import Tokenized, tokenize_many
+from ..examples.types import answer_of
+from ..models.source import local_path, read_config, resolve_model
+from ..settings import Settings
+from .request import EvaluateRequest
+from .subject import Subject, draw_rows, subject_of
+
+
+@dataclass(frozen=True)
+class LocalSubject:
+    """The rows, and how the models here read them."""
+
+    subject: Subject
+    base_path: Path
+    tokenizer: ChatTokenizer
+    tokenized: tuple[Tokenized, ...]
+    """Each row in `subject.examples`."""
+    checks: tuple[Check, ...]
+    """Whether both models are asked in the same words."""
+
+
+def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
+    """The rows to measure.
+
+    Raises:
+        DataError: The file has no row with an answer that fits into the model's context.
+        ModelError: The base model or a tokenizer cannot be read.
+    """
+    base_path = local_path(resolve_model(request.model_name, settings), settings)
+    tokenizer, checks = _tokenizer(base_path, request.finetuned_path)
+    drawn = draw_rows(request)
+    tokenized = tokenize_many(list(drawn.examples), tokenizer, None)
+    context = read_config(base_path).get("max_position_embeddings")
+    usable = [
+        (example, tokens)
+        for example, tokens in zip(drawn.examples, tokenized, strict=True)
+        if tokens.trained_tokens and (not isinstance(context, int) or len(tokens.input_ids) <= context)
+    ]
+    if not usable:
+        raise DataError(
+            f"None of the {len(tokenized)} rows has an answer that fits into the model's context of {context} tokens.",
+            "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
+        )
+    examples = [example for example, _ in usable]
+    prompts = [tokenizer.prompt(example) for example in examples]
+    longest = max(tokenizer.count_many([answer_of(example) for example in examples]))
+    return LocalSubject(
+        subject=subject_of(request, drawn, examples, prompts, longest),
+        base_path=base_path,
+        tokenizer=tokenizer,
+        tokenized=tuple(tokens for _, tokens in usable),
+        checks=checks,
+    )
+
+
+def _tokenizer(base_path: Path, finetuned_path: Path | None) -> tuple[ChatTokenizer, tuple[Check, ...]]:
+    """The one tokenizer for both models, and whether the fine-tuned one brought another."""
+    base = ChatTokenizer.load(base_path)
+    if finetuned_path is None or not (finetuned_path / "tokenizer.json").is_file():
+        return base, ()
+    own = ChatTokenizer.load(finetuned_path)
+    if base.template_is_default and not own.template_is_default:
+        return own, (_prompts("pass", "The base has no chat template; both were asked with the fine-tuned one's."),)
+    if own.vocabulary_size != base.vocabulary_size:
+        details = f"The tokenizers have {base.vocabulary_size} tokens (base) and {own.vocabulary_size} (fine-tuned)."
+        return base, (_prompts("warn", details + " Both were asked with the base's."),)
+    if own.template != base.template:
+        details = "The fine-tuned model's folder has another chat template; both were asked with the base's."
+        return base, (_prompts("warn", details),)
+    return base, (_prompts("pass", "Both were asked with the same tokenizer and chat template."),)
+
+
+def _prompts(status: CheckStatus, details: str) -> Check:
+    next_step = "If the model was trained with that template, put it into the base's folder and evaluate again."
+    if status == "pass":
+        return Check(name="same_prompts", status="pass", details=details)
+    return Check(name="same_prompts", status="warn", details=details, next_step=next_step)
