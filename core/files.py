@@ -6,9 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
+
+from pydantic import ValidationError
 
 from .schema import Model
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 
 @contextlib.contextmanager
@@ -47,6 +51,31 @@ def write_text(path: Path, text: str) -> None:
 def write_model(path: Path, model: Model) -> None:
     """Write a model as indented JSON, or nothing."""
     write_text(path, model.model_dump_json(indent=2) + "\n")
+
+
+def append_model(path: Path, model: Model) -> None:
+    """Add a model as one line of JSON to the end of a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(model.model_dump_json() + "\n")
+
+
+def read_models(path: Path, kind: type[ModelT]) -> list[ModelT]:
+    """What `append_model` left in a file, none when there is no file; a line that a killed process cut is passed over.
+
+    Such a line is ended, so that the next one stands for itself.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    if data and not data.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+    models = []
+    for line in data.split(b"\n"):
+        with contextlib.suppress(ValidationError):
+            models.append(kind.model_validate_json(line))
+    return models
 
 
 @contextlib.contextmanager

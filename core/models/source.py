@@ -14,6 +14,7 @@ from ..schema import Model
 from ..settings import Settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HOSTED = "openai:"  # no hub id holds a colon
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*")
 HUB_TOKEN = "HF_TOKEN"
 TOKENIZER_FILES = (
@@ -82,6 +83,11 @@ def resolve_model(name: str, settings: Settings) -> ModelSource:
     raise ModelError(f"There is no model '{name}': no folder, no built-in name, no hub id.", _hint(name))
 
 
+def hosted_id(name: str | Path | None) -> str | None:
+    """The provider's name of a hosted model such as openai:gpt-4.1-mini-2025-04-14; None for every other model."""
+    return str(name).removeprefix(HOSTED) if str(name).startswith(HOSTED) else None
+
+
 def _folder(name: str, settings: Settings) -> Path | None:
     """The existing folder a name means; None when it may be something else."""
     try:
@@ -94,6 +100,8 @@ def _folder(name: str, settings: Settings) -> Path | None:
 
 
 def _hint(name: str) -> str:
+    if hosted_id(name) is not None:
+        return "Hosted models answer to `evaluate` and to `openai` alone; give a model that can be loaded here."
     near = get_close_matches(name.lower(), BUILTIN, n=1, cutoff=0.5)
     known = ", ".join(BUILTIN)
     if near:

@@ -4,13 +4,11 @@ import base64
 import binascii
 import csv
 import io
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, RemoteError
-from ..files import atomic_writer
+from ..files import append_model, atomic_writer, read_models
 from ..models.hosted.answers import page
 from ..models.hosted.faults import Busy, Unanswered, pause_before
 from ..models.hosted.service import Service
@@ -33,7 +31,7 @@ class Watcher:
     def __init__(self, service: Service, memory: Memory, run: ActiveRun) -> None:
         self._service, self._memory, self._run = service, memory, run
         self._path = run.folder.path / EVENTS
-        self.events = _kept(self._path)
+        self.events = read_models(self._path, Event)
         self.metrics = {m.step: m for event in self.events if (m := as_metric(event.metrics)) is not None}
         self.warnings: list[str] = []
         self._has_events = True
@@ -91,8 +89,7 @@ class Watcher:
             self._keep(event)
 
     def _keep(self, event: Event) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(event.model_dump_json() + "\n")
+        append_model(self._path, event)
         self.events.append(event)
         metric = as_metric(event.metrics)
         if metric is not None and metric.step not in self.metrics:
@@ -188,20 +185,3 @@ def _plain(content: bytes) -> bytes:
 
 def _safe(name: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:80]
-
-
-def _kept(path: Path) -> list[Event]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    if text and not text.endswith("\n"):  # a worker was killed while it wrote the line
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n")
-    events = []
-    for line in text.splitlines():
-        try:
-            events.append(Event.model_validate(json.loads(line)))
-        except ValueError:
-            continue
-    return events

@@ -57,7 +57,8 @@ def ask(service: Service, model: str, messages: Sequence[Message], **settings: A
     Raises:
         RemoteError: The provider refused, or no attempt was answered.
     """
-    return service.ask(lambda client: client.chat.completions.create(model=model, messages=messages, **settings), _read)
+    said: Any = messages  # the library's type of it names every role apart
+    return service.ask(lambda client: client.chat.completions.create(model=model, messages=said, **settings), _read)
 
 
 def agree(service: Service, models: Sequence[str], limit: int | None = None) -> Manner:
