@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..untrusted import clean
-from . import text_match
+from . import overfitting, text_match
 from .likelihood import ItemLikelihood
 from .measured import Measured
 from .result import Breakdown, Confusion, LengthBin
@@ -16,11 +16,12 @@ ITEMS_A_BIN = 4  # on average, at least; a mean of fewer says nothing
 LABEL_CHARACTERS = 40
 
 
-def of(subject: Subject, base: Measured, finetuned: Measured | None) -> Breakdown:
-    """Both breakdowns, as far as the data has them."""
+def of(subject: Subject, base: Measured, finetuned: Measured | None, seed: int) -> Breakdown:
+    """All breakdowns, as far as the data has them."""
     labelled = subject.choice.kind == "labels" and subject.choice.scores
     return Breakdown(
         by_length=by_length(base.likelihoods, finetuned.likelihoods if finetuned else None),
+        training=overfitting.fit(base, finetuned, seed),
         confusion=_confusion(subject, base, finetuned) if labelled else None,
     )
 

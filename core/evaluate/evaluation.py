@@ -11,7 +11,7 @@ from ..examples.types import Example, prompt_of
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..untrusted import clean
-from . import breakdown, conclusions, flips, items, judging, tables
+from . import breakdown, conclusions, copies, flips, items, judging, overfitting, tables
 from .endpoint import Endpoint, unclear
 from .local import LocalContest
 from .measured import Measured
@@ -44,10 +44,13 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     _write_samples(request, samples)
     if finetuned is not None:
         items.write(run.folder.path, items.collect(subject, base, finetuned))
+    found = breakdown.of(subject, base, finetuned, request.seed)
+    memory = (*copies.check(subject, base, finetuned), *overfitting.check(found.training))
     fields = tables.fill(subject, base, finetuned, request) | {
-        "breakdown": breakdown.of(subject, base, finetuned),
+        "breakdown": found,
         "samples": _shown(samples, subject, request),
         "samples_path": str(request.output_dir / "samples.jsonl"),
+        "checks": (*result.checks, *memory),
     }
     result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
     if request.judge != "none":

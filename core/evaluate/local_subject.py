@@ -10,6 +10,7 @@ from ..examples.mask import Tokenized, tokenize_many
 from ..examples.types import answer_of
 from ..models.source import local_path, read_config, resolve_model
 from ..settings import Settings
+from . import training_rows
 from .request import EvaluateRequest
 from .subject import Subject, draw_rows, subject_of
 
@@ -23,6 +24,8 @@ class LocalSubject:
     tokenizer: ChatTokenizer
     tokenized: tuple[Tokenized, ...]
     """Each row in `subject.examples`."""
+    training: tuple[Tokenized, ...]
+    """Some rows that the fine-tuned model was trained on."""
     checks: tuple[Check, ...]
     """Whether both models are asked in the same words."""
 
@@ -39,11 +42,11 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     drawn = draw_rows(request)
     tokenized = tokenize_many(list(drawn.examples), tokenizer, None)
     context = read_config(base_path).get("max_position_embeddings")
-    usable = [
-        (example, tokens)
-        for example, tokens in zip(drawn.examples, tokenized, strict=True)
-        if tokens.trained_tokens and (not isinstance(context, int) or len(tokens.input_ids) <= context)
-    ]
+
+    def fits(tokens: Tokenized) -> bool:
+        return bool(tokens.trained_tokens) and (not isinstance(context, int) or len(tokens.input_ids) <= context)
+
+    usable = [(one, tokens) for one, tokens in zip(drawn.examples, tokenized, strict=True) if fits(tokens)]
     if not usable:
         raise DataError(
             f"None of the {len(tokenized)} rows has an answer that fits into the model's context of {context} tokens.",
@@ -51,12 +54,14 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
         )
     examples = [example for example, _ in usable]
     prompts = [tokenizer.prompt(example) for example in examples]
+    trained = training_rows.sample(drawn.training.examples, len(examples), request.seed)
     longest = max(tokenizer.count_many([answer_of(example) for example in examples]))
     return LocalSubject(
         subject=subject_of(request, drawn, examples, prompts, longest),
         base_path=base_path,
         tokenizer=tokenizer,
         tokenized=tuple(tokens for _, tokens in usable),
+        training=tuple(filter(fits, tokenize_many(trained, tokenizer, None))),
         checks=checks,
     )
 

@@ -23,6 +23,8 @@ class Measured(Model):
     """One model's work, item by item, in the subject's order."""
 
     likelihoods: tuple[ItemLikelihood, ...]
+    training: tuple[ItemLikelihood, ...] = ()
+    """Of some rows that the fine-tuned model was trained on."""
     answers: tuple[Generation, ...]
     """For the rows in `Subject.asked`."""
     probes: tuple[ProbeAnswer, ...]
@@ -36,7 +38,8 @@ def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks
         return kept
     subject, name = local.subject, "base" if side == "base" else "fine-tuned"
     run.stage(f"{name}: likelihood of {len(local.tokenized)} rows")
-    scored = likelihood.measure(model, local.tokenized, _tell(run, len(local.tokenized), "rows"))
+    rows = (*local.tokenized, *local.training)
+    scored = likelihood.measure(model, rows, _tell(run, len(rows), "rows"))
     run.stage(f"{name}: answering {len(subject.asked)} prompts")
     answers = generate(
         model,
@@ -53,7 +56,14 @@ def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")
         scores = benchmarks.measure(model, load_tokenizer(local.base_path))
     run.raise_if_stopped()
-    whole = Measured(likelihoods=tuple(scored), answers=tuple(answers), probes=probed, benchmarks=scores)
+    held_out = len(local.tokenized)
+    whole = Measured(
+        likelihoods=tuple(scored[:held_out]),
+        training=tuple(scored[held_out:]),
+        answers=tuple(answers),
+        probes=probed,
+        benchmarks=scores,
+    )
     files.write_model(path, whole)
     return whole
 

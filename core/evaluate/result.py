@@ -211,11 +211,28 @@ class Confusion(Model):
     finetuned: tuple[tuple[int, ...], ...] | None = None
 
 
+class TrainingFit(Model):
+    """Loss per answer token (nats) of rows that were trained on, beside the held-out rows."""
+
+    n: int
+    """Training rows, drawn by seed."""
+    base: float
+    finetuned: float
+    held_out_base: float
+    held_out_finetuned: float
+    gap: float
+    """How much more the loss fell on training rows."""
+    ci95: Interval | None = None
+    """Of gap."""
+
+
 class Breakdown(Model):
     """What lies behind the means."""
 
     by_length: tuple[LengthBin, ...] = ()
     """Loss of short to long answers."""
+    training: TrainingFit | None = None
+    """Whether the fine-tuned model knows its training rows better than others; null where they were not found."""
     confusion: Confusion | None = None
     """Where answers are labels."""
 

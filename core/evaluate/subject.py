@@ -4,19 +4,19 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..checks import Check
 from ..examples.files import read_examples
-from ..examples.fingerprint import fingerprint, prompt_fingerprint
 from ..examples.types import Example, answer_of
+from ..settings import Settings
+from . import leakage, training_rows
 from .choice import Choice, choose
 from .request import EvaluateRequest
+from .training_rows import TrainingRows
 
 MAX_NEW_TOKENS = 1_024
 ROOM = 1.2  # an answer may be that much longer than the longest reference ...
 SPARE_TOKENS = 16  # ... and some more, before it is cut
-LEAK_SHARE = 0.05  # of the rows; fewer cannot carry a result
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Drawn:
     """Rows in the file."""
     examples: tuple[Example, ...]
     choice: Choice
+    training: TrainingRows
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Subject:
     shown: tuple[int, ...]
     """Positions among `asked` that the report shows."""
     max_new_tokens: int
+    training: TrainingRows
     checks: tuple[Check, ...]
 
 
@@ -54,7 +56,7 @@ def draw_rows(request: EvaluateRequest) -> Drawn:
     found = read_examples(request.data_path)
     choice = choose([answer_of(example) for example in found], request.metrics)
     drawn = tuple(found[i] for i in _positions(len(found), request.limit, request.seed))
-    return Drawn(len(found), drawn, choice)
+    return Drawn(len(found), drawn, choice, training_rows.find(request, Settings.from_environment()))
 
 
 def subject_of(
@@ -79,9 +81,10 @@ def subject_of(
         asked=tuple(asked),
         shown=tuple(_positions(len(asked), request.samples, request.seed)),
         max_new_tokens=min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS),
+        training=drawn.training,
         checks=(
             _rows_check(drawn, len(usable)),
-            *(_leak_checks(usable, request.data_path) if request.finetuned_path else ()),
+            *((leakage.held_out(usable, drawn.training, request.data_path),) if request.finetuned_path else ()),
             *_unfit_check(drawn.choice),
         ),
     )
@@ -107,37 +110,6 @@ def _rows_check(drawn: Drawn, usable: int) -> Check:
         details=f"{details}; {left_out} left out: no answer, or longer than the model's context.",
         count=left_out,
         next_step="Shorten or drop those rows with prepare's max_length.",
-    )
-
-
-def _leak_checks(examples: Sequence[Example], data_path: Path) -> tuple[Check, ...]:
-    """Whether held-out rows stand in the training data that lies beside them."""
-    train_path = data_path.parent / "train.jsonl"
-    if data_path == train_path:
-        details = "These are the training rows themselves: the scores show memory, not ability."
-        return (
-            Check(name="held_out", status="fail", details=details, next_step="Measure on rows that were held out."),
-        )
-    if not train_path.is_file():
-        details = "Not checked: no train.jsonl lies beside the held-out file."
-        next_step = "Give prepare's output_dir as data_path, so that overlap with the training rows is found."
-        return (Check(name="held_out", status="warn", details=details, next_step=next_step),)
-    train = read_examples(train_path)
-    rows, prompts = {fingerprint(example) for example in train}, {prompt_fingerprint(example) for example in train}
-    same = sum(fingerprint(example) in rows for example in examples)
-    asked = sum(prompt_fingerprint(example) in prompts for example in examples)
-    if not asked:
-        details = f"None of the {len(examples)} held-out rows stands in train.jsonl."
-        return (Check(name="held_out", status="pass", details=details, count=0),)
-    details = f"Of {len(examples)} held-out rows, {same} stand in train.jsonl, and {asked} ask a question that does."
-    return (
-        Check(
-            name="held_out",
-            status="fail" if same > LEAK_SHARE * len(examples) else "warn",
-            details=details,
-            count=asked,
-            next_step="Run prepare again with dedup: near, train on the new split, and evaluate on its valid.jsonl.",
-        ),
     )
 
 

@@ -91,6 +91,7 @@ def test_base_and_adapter_are_measured_on_the_same_rows(
     assert len(result.samples) == 2
     assert statuses(result) == {
         "rows": "pass", "held_out": "pass", "finite": "pass", "has_effect": "pass", "answers_end": "warn",
+        "copied_answers": "pass", "overfitting": "pass",
     }  # fmt: skip
     lines = [json.loads(line) for line in (world.output_dir / "samples.jsonl").read_text().splitlines()]
     assert len(lines) == 24
