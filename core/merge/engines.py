@@ -1,24 +1,20 @@
-"""What quantises and loads GGUF files: llama.cpp's own programs where they are, else the wheel cyllama."""
+"""What loads GGUF files and asks them: llama.cpp's own program where it is, and the wheel cyllama."""
 
 import importlib.util
 import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import ExportError, MissingExtraError
 from ..extras import INSTALL_LINE
 from ..runs.active import ActiveRun
 from .child import Ended, run_child
-from .converter import LLAMA_CPP_DIR
-from .request import Quantization
+from .programs import find_program
 
-QUANTIZE_TIMEOUT_S = 6 * 3600.0
-ASK_TIMEOUT_S = 900.0
+ASK_TIMEOUT_S = 3600.0
 CONTEXT = 1024  # tokens of prompt and answer together
 
 
@@ -27,9 +23,26 @@ class Question:
     """A prompt as the model reads it."""
 
     prompt: str
-    answer: str
-    """What the merged model says to it: the file is led along this text, too."""
     max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text whose answer is to be predicted, token by token."""
+
+    ids: tuple[int, ...]
+    answer_at: int
+    """Where the answer begins among them; at least 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model makes of one text: a number for each token of its answer."""
+
+    losses: tuple[float, ...]
+    """Nats."""
+    likeliest: tuple[int, ...]
+    """The token that it would have chosen itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +53,13 @@ class Asked:
     """None when it crashed or did not end well."""
     prompt_ids: tuple[tuple[int, ...], ...] | None
     """How its own tokenizer reads the prompts; None where the engine does not tell."""
-    followed: tuple[float | None, ...] | None
-    """For each prompt, the share of the given answer's tokens that it would choose there itself; None likewise."""
+    scored: tuple[Scored, ...] | None
+    """What it makes of each text; None likewise."""
     ended: Ended
 
 
-class Quantizer(Protocol):
-    """Makes a smaller GGUF file."""
-
-    @property
-    def name(self) -> str: ...
-
-    def quantize(self, source: Path, target: Path, quantization: Quantization, run: ActiveRun) -> None: ...
-
-
 class Asker(Protocol):
-    """Loads a GGUF file in a process of its own and answers greedily."""
+    """Loads a GGUF file in a process of its own."""
 
     @property
     def name(self) -> str: ...
@@ -65,47 +69,9 @@ class Asker(Protocol):
         """Whether it puts the begin token before a prompt where the file asks for that."""
         ...
 
-    def ask(self, model: Path, questions: Sequence[Question], run: ActiveRun) -> Asked: ...
-
-
-@dataclass(frozen=True, slots=True)
-class LlamaQuantize:
-    """llama.cpp's llama-quantize."""
-
-    program: Path
-    name: str = "llama-quantize"
-
-    def quantize(self, source: Path, target: Path, quantization: Quantization, run: ActiveRun) -> None:
-        command = [str(self.program), str(source), str(target), quantization.upper()]
-        _proven(run_child(command, run, QUANTIZE_TIMEOUT_S), target, quantization)
-
-
-@dataclass(frozen=True, slots=True)
-class LlamaCompletion:
-    """llama.cpp's llama-completion, or the llama-cli of a time when that did the same."""
-
-    program: Path
-    adds_bos: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.program.name
-
-    def ask(self, model: Path, questions: Sequence[Question], run: ActiveRun) -> Asked:
-        answers = []
-        ended = Ended(0, "", "")
-        for question in questions:
-            ended = run_child(self._command(model, question), run, ASK_TIMEOUT_S)
-            if not ended.well:
-                return Asked(None, None, None, ended)
-            answers.append(ended.stdout.strip().removesuffix("[end of text]").strip())
-        return Asked(tuple(answers), None, None, ended)
-
-    def _command(self, model: Path, question: Question) -> list[str]:
-        return [
-            str(self.program), "-m", str(model), "-p", question.prompt, "-n", str(question.max_tokens),
-            "-c", str(CONTEXT), "--temp", "0", "--no-escape", "--no-display-prompt", "-no-cnv", "--no-warmup",
-        ]  # fmt: skip
+    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
+        """The greedy answers to the questions, and what it makes of the texts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,62 +81,106 @@ class Cyllama:
     name: str = "cyllama"
     adds_bos: bool = False
 
-    def quantize(self, source: Path, target: Path, quantization: Quantization, run: ActiveRun) -> None:
-        ended = run_child(_module("quantize", source, target, quantization), run, QUANTIZE_TIMEOUT_S)
-        _proven(ended, target, quantization)
+    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
+        given = {
+            "questions": [[q.prompt, q.max_tokens] for q in questions],
+            "texts": [[t.ids, t.answer_at] for t in texts],
+        }
+        found = _ask_child("ask", model, given, run)
+        if found.reply is None:
+            return Asked(None, None, None, found.ended)
+        said, scored = found.reply["answers"], found.reply["scored"]
+        return Asked(
+            answers=tuple(one["text"] for one in said),
+            prompt_ids=tuple(tuple(one["prompt_ids"]) for one in said),
+            scored=tuple(Scored(tuple(one["losses"]), tuple(one["likeliest"])) for one in scored),
+            ended=found.ended,
+        )
 
-    def ask(self, model: Path, questions: Sequence[Question], run: ActiveRun) -> Asked:
-        asked, answered = run.folder.path / "questions.json", run.folder.path / "answers.json"
-        asked.write_text(json.dumps([[q.prompt, q.answer, q.max_tokens] for q in questions]), encoding="utf-8")
-        try:
-            ended = run_child(_module("ask", model, asked, answered), run, ASK_TIMEOUT_S)
+    def tokenize(self, model: Path, texts: Sequence[str], run: ActiveRun) -> list[list[int]]:
+        """The file's own tokens of each text; the begin token is put first where the file asks for that.
+
+        Raises:
+            ExportError: It could not load the file.
+        """
+        found = _ask_child("tokenize", model, list(texts), run)
+        if found.reply is None:
+            raise ExportError(f"Reading '{model.name}' {found.ended.how}.", "Make it with another engine.")
+        return found.reply
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCompletion:
+    """llama.cpp's llama-completion, or the llama-cli of a time when that did the same."""
+
+    program: Path
+    measurer: Cyllama | None = None
+    """What tells of single tokens, which the program does not."""
+    adds_bos: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
+        answers = []
+        ended = Ended(0, "", "")
+        for question in questions:
+            ended = run_child(self._command(model, question), run, ASK_TIMEOUT_S)
             if not ended.well:
                 return Asked(None, None, None, ended)
-            records = json.loads(answered.read_text(encoding="utf-8"))
-        finally:
-            asked.unlink(missing_ok=True)
-            answered.unlink(missing_ok=True)
-        ids = tuple(tuple(record["prompt_ids"]) for record in records)
-        followed = tuple(record["followed"] for record in records)
-        return Asked(tuple(record["text"] for record in records), ids, followed, ended)
+            answers.append(ended.stdout.strip().removesuffix("[end of text]").strip())
+        measured = self.measurer.ask(model, (), texts, run) if self.measurer else None
+        return Asked(tuple(answers), None, measured.scored if measured else None, ended)
+
+    def _command(self, model: Path, question: Question) -> list[str]:
+        return [
+            str(self.program), "-m", str(model), "-p", question.prompt, "-n", str(question.max_tokens),
+            "-c", str(CONTEXT), "--temp", "0", "--no-escape", "--no-display-prompt", "-no-cnv", "--no-warmup",
+        ]  # fmt: skip
 
 
-def _module(*arguments: object) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    reply: Any
+    """None when the child did not end well."""
+    ended: Ended
+
+
+def _ask_child(action: str, model: Path, given: object, run: ActiveRun) -> _Reply:
+    asked, answered = run.folder.path / "questions.json", run.folder.path / "answers.json"
+    asked.write_text(json.dumps(given), encoding="utf-8")
+    try:
+        ended = run_child(cyllama_child(action, model, asked, answered), run, ASK_TIMEOUT_S)
+        return _Reply(json.loads(answered.read_text(encoding="utf-8")) if ended.well else None, ended)
+    finally:
+        asked.unlink(missing_ok=True)
+        answered.unlink(missing_ok=True)
+
+
+def cyllama_child(*arguments: object) -> list[str]:
+    """The command that does something with cyllama in a process of its own."""
     return [sys.executable, "-P", "-m", "faion_finetuner.core.merge.cyllama_child", *map(str, arguments)]
 
 
-def _proven(ended: Ended, target: Path, quantization: Quantization) -> None:
-    if not ended.well or not target.is_file():
-        raise ExportError(
-            f"Quantising to {quantization} {ended.how}. Its last words: {ended.says(400)}",
-            "Check the free disk space, and the log with `runs` and action logs.",
-        )
-
-
-def find_quantizer() -> Quantizer:
-    """The first quantiser there is: llama-quantize (LLAMA_CPP_DIR, then PATH), then cyllama.
-
-    Raises:
-        MissingExtraError: There is none.
-    """
-    if program := _program("llama-quantize"):
-        return LlamaQuantize(program)
-    return _cyllama("Quantising")
-
-
 def find_asker() -> Asker:
-    """The first program that can load and ask a GGUF file, in the same order.
+    """The first that can load and ask a GGUF file: llama-completion (LLAMA_CPP_DIR, then PATH), then cyllama.
 
     Raises:
         MissingExtraError: There is none.
     """
-    if program := _program("llama-completion") or _program("llama-cli"):
-        return LlamaCompletion(program)
-    return _cyllama("Loading a GGUF file")
+    if program := find_program("llama-completion") or find_program("llama-cli"):
+        return LlamaCompletion(program, Cyllama() if has_cyllama() else None)
+    return need_cyllama("Loading a GGUF file")
 
 
-def _cyllama(purpose: str) -> Cyllama:
-    if importlib.util.find_spec("cyllama") is None:
+def need_cyllama(purpose: str) -> Cyllama:
+    """The wheel.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if not has_cyllama():
         raise MissingExtraError(
             f"{purpose} needs llama.cpp's programs on the PATH (or in LLAMA_CPP_DIR), or the package cyllama.",
             f"Run: {INSTALL_LINE}",
@@ -178,10 +188,6 @@ def _cyllama(purpose: str) -> Cyllama:
     return Cyllama()
 
 
-def _program(name: str) -> Path | None:
-    if named := os.environ.get(LLAMA_CPP_DIR):
-        for folder in (Path(named), Path(named) / "build" / "bin", Path(named) / "bin"):
-            if found := shutil.which(name, path=folder):
-                return Path(found)
-    found = shutil.which(name)
-    return Path(found) if found else None
+def has_cyllama() -> bool:
+    """Whether the wheel is installed."""
+    return importlib.util.find_spec("cyllama") is not None

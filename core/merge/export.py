@@ -1,9 +1,9 @@
-"""GGUF files from a merged model: converted, quantised, loaded and asked, each on its own."""
+"""GGUF files from a merged model: converted, quantised, loaded, asked and measured, each on its own."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +15,24 @@ from ..models.gguf import summarise
 from ..reports.markdown import percent
 from ..runs.active import ActiveRun
 from .converter import Converter
-from .engines import Asked, Asker, Quantizer, Question
+from .engines import Asked, Asker, Question
+from .expectation import ANSWER_TOKENS, Answer, Expectation, agreement, mean_loss
+from .probes import Calibration
+from .quantizers import Importance, Quantizer
 from .request import Quantization, gguf_name
 from .result import Export, GgufVerification
 
-ANSWER_TOKENS = 24
+SIXTEEN_BITS: tuple[Quantization, ...] = ("f16", "bf16")
+"""Made by the converter; the others are quantised from one of them."""
+
 UNPROVEN = ".failed"
-F16_AGREEMENT = 0.9  # f16 keeps what bfloat16 has; below this something else differs than rounding
+SAME_AGREEMENT = 0.9  # 16 bits keep what the model has; below this something else differs than rounding
 MIN_AGREEMENT = 0.6  # below this a quantised file often says something else than the model
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """One question and the merged model's own answer to it."""
-
-    question: str
-    """For people."""
-    prompt: str
-    """As the model reads it."""
-    answer: str
+def source_format(dtype: str) -> Quantization:
+    """The 16-bit format that the others are quantised from: the one that loses nothing of the merged weights."""
+    return "bf16" if dtype == "bfloat16" else "f16"
 
 
 @dataclass(frozen=True)
@@ -44,66 +43,100 @@ class Exporter:
     quantizer: Quantizer | None
     asker: Asker | None
     """None when verify is off."""
-    expected: Sequence[Expected]
+    expectation: Expectation | None
+    """None likewise."""
+    calibration: Callable[[], Calibration]
     chat: ChatTokenizer
     """The model's own."""
     run: ActiveRun
 
-    def export(self, model: Path, wanted: Sequence[Quantization]) -> tuple[Export, ...]:
-        """Make the wanted files in the run's output folder; an f16 file that nobody asked for does not stay.
+    def export(self, model: Path, wanted: Sequence[Quantization], source: Quantization) -> "Exported":
+        """Make the wanted files in the run's output folder; a source file that nobody asked for does not stay.
 
         A file that does not prove itself stays under a name that says so.
 
         Raises:
             ExportError: A file could not be made.
         """
-        exports = []
+        exports, importance = [], None
         with _work_folder(self.run.output_dir) as work:
-            base = work / gguf_name("f16")
-            self.run.stage("converting to GGUF f16")
-            self.converter.convert(model, base, self.run)
-            for quantization in sorted(wanted, key=lambda q: q == "f16"):  # the source of the others moves last
-                file = base if quantization == "f16" else self._quantized(base, quantization)
-                exports.append(self._finish(file, quantization))
+            smaller: list[Quantization] = [q for q in wanted if q not in SIXTEEN_BITS]
+            whole: list[Quantization] = [q for q in wanted if q in SIXTEEN_BITS]
+            if smaller:
+                base = self._converted(model, work, source)
+                importance = self._importance(base, smaller)
+                found = importance.file if importance else None
+                exports = [self._finish(self._quantized(base, q, found), q) for q in smaller]
+            exports += [self._finish(self._converted(model, work, q), q) for q in whole]
         order = {quantization: place for place, quantization in enumerate(wanted)}
-        return tuple(sorted(exports, key=lambda export: order[export.quantization]))
+        return Exported(tuple(sorted(exports, key=lambda export: order[export.quantization])), importance)
 
-    def _quantized(self, source: Path, quantization: Quantization) -> Path:
+    def _converted(self, model: Path, work: Path, number_format: Quantization) -> Path:
+        file = work / gguf_name(number_format)
+        if not file.exists():
+            self.run.stage(f"converting to GGUF {number_format}")
+            self.converter.convert(model, file, number_format, self.run)
+        return file
+
+    def _importance(self, base: Path, wanted: Sequence[Quantization]) -> Importance | None:
+        """Only the K-quants use one."""
+        if self.quantizer is None or not any("_k" in quantization for quantization in wanted):
+            return None
+        self.run.stage("finding out which weights matter")
+        return self.quantizer.importance(base, self.calibration(), self.run)
+
+    def _quantized(self, source: Path, quantization: Quantization, importance: Path | None) -> Path:
         assert self.quantizer is not None, "the preflight found one"
         self.run.stage(f"quantising to {quantization}")
         target = source.with_name(gguf_name(quantization))
-        self.quantizer.quantize(source, target, quantization, self.run)
+        self.quantizer.quantize(source, target, quantization, importance, self.run)
         return target
 
     def _finish(self, file: Path, quantization: Quantization) -> Export:
         self.run.stage(f"asking {file.name}")
-        verification = self._verify(file, quantization) if self.asker else None
+        verification = self._verify(file, quantization, self.asker, self.expectation)
         failed = verification is not None and verification.status == "fail"
         name = f"{file.stem}{UNPROVEN}{file.suffix}" if failed else file.name
         target = self.run.output_dir / name
         os.replace(file, target)
         return Export(quantization=quantization, path=target, bytes=target.stat().st_size, verification=verification)
 
-    def _verify(self, file: Path, quantization: Quantization) -> GgufVerification:
-        assert self.asker is not None
+    def _verify(
+        self, file: Path, quantization: Quantization, asker: Asker | None, expected: Expectation | None
+    ) -> GgufVerification | None:
+        if asker is None or expected is None:
+            return None
         try:
             summary = summarise(file)
         except ModelError as error:
             raise ExportError(error.problem, "Export again; if it stays so, name a newer llama.cpp.") from error
         bos = self.chat.decode([self.chat.bos_id], skip_special=False) if self.chat.bos_id is not None else ""
-        doubled = bos if summary.adds_bos and self.asker.adds_bos else ""
-        questions = [Question(e.prompt.removeprefix(doubled), e.answer, ANSWER_TOKENS) for e in self.expected]
-        asked = self.asker.ask(file, questions, self.run)
-        verdict = judge(asked, self.expected, self.chat, quantization)
+        doubled = bos if summary.adds_bos and asker.adds_bos else ""
+        questions = [Question(one.prompt.removeprefix(doubled), ANSWER_TOKENS) for one in expected.answers]
+        asked = asker.ask(file, questions, expected.texts, self.run)
+        verdict = judge(asked, expected, self.chat, quantization)
         return GgufVerification(
             status=verdict.status,
-            engine=self.asker.name,
-            question=self.expected[0].question,
+            engine=asker.name,
+            question=expected.answers[0].question,
             answer=asked.answers[0] if asked.answers else None,
             greedy_agreement=verdict.agreement,
+            loss=mean_loss(asked.scored) if asked.scored else None,
+            merged_loss=expected.loss,
+            tokens=expected.tokens,
+            source=expected.source,
+            bits_per_weight=file.stat().st_size * 8 / summary.parameters,
             tensor_types=summary.tensor_types,
             details=verdict.details,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The files, and what the K-quants knew about the weights; None when there are none of those."""
+
+    exports: tuple[Export, ...]
+    importance: Importance | None
 
 
 @contextmanager
@@ -124,30 +157,36 @@ class Verdict:
     details: str
 
 
-def judge(asked: Asked, expected: Sequence[Expected], chat: ChatTokenizer, quantization: Quantization) -> Verdict:
-    """Compare a file's greedy answers with the merged model's; only a file that gives no answers fails.
+def judge(asked: Asked, expected: Expectation, chat: ChatTokenizer, quantization: Quantization) -> Verdict:
+    """Compare a file with the merged model; only a file that gives no answers fails.
 
     Rounding to few bits may change a greedy answer, so that a differing one is told and not punished.
     """
     if asked.answers is None:
         return Verdict("fail", None, f"Loading and asking it {asked.ended.how}: {asked.ended.says(200) or 'no words'}")
-    if not any(asked.answers) and any(one.answer for one in expected):
+    if not any(asked.answers) and any(one.text for one in expected.answers):
         return Verdict("fail", 0.0, "It answers nothing where the merged model answers.")
-    alike = [_agreement(chat, one.answer, found) for one, found in zip(expected, asked.answers, strict=True)]
-    shares = [share for share in asked.followed or alike if share is not None]
-    agreement = sum(shares) / len(shares) if shares else 1.0  # the model itself says nothing, and so does the file
+    alike = [_alike(chat, one.text, found) for one, found in zip(expected.answers, asked.answers, strict=True)]
     same = sum(share == 1 for share in alike)
-    details = (
-        f"It chooses {percent(agreement)} of the merged model's answer tokens; "
-        f"{same} of {len(alike)} whole answers are the same."
-    )
-    if misread := _misread(asked, expected, chat):
-        return Verdict("warn", agreement, f"{details} Its tokenizer reads {misread} of the prompts differently.")
-    least = F16_AGREEMENT if quantization == "f16" else MIN_AGREEMENT
-    return Verdict("pass" if agreement >= least else "warn", agreement, details)
+    answers = f"{same} of {len(alike)} whole answers are the same."
+    if asked.scored:
+        share = agreement(asked.scored, expected.scored)
+        details = (
+            f"At {percent(share)} of {expected.tokens:,} answer tokens it finds the same token likeliest as the merged "
+            f"model; loss {mean_loss(asked.scored):.4f} against {expected.loss:.4f}. {answers}"
+        )
+    else:
+        share = sum(alike) / len(alike)
+        details = f"It gives {percent(share)} of the merged model's answers before it parts from them. {answers}"
+    if misread := _misread(asked, expected.answers, chat):
+        return Verdict("warn", share, f"{details} Its tokenizer reads {misread} of the prompts differently.")
+    if not any(alike):
+        return Verdict("warn", share, f"{details} Not one of them begins as the merged model's does.")
+    least = SAME_AGREEMENT if quantization in SIXTEEN_BITS else MIN_AGREEMENT
+    return Verdict("pass" if share >= least else "warn", share, details)
 
 
-def _agreement(chat: ChatTokenizer, expected: str, found: str) -> float:
+def _alike(chat: ChatTokenizer, expected: str, found: str) -> float:
     """Share of the expected answer's tokens before the found one parts from it."""
     ours, theirs = chat.encode(expected.strip()), chat.encode(found.strip())
     if not ours:
@@ -156,7 +195,7 @@ def _agreement(chat: ChatTokenizer, expected: str, found: str) -> float:
     return (min(len(ours), len(theirs)) if same is None else same) / len(ours)
 
 
-def _misread(asked: Asked, expected: Sequence[Expected], chat: ChatTokenizer) -> int:
+def _misread(asked: Asked, expected: Sequence[Answer], chat: ChatTokenizer) -> int:
     """Prompts whose tokens differ from the model's own tokenizer's; 0 also where the engine does not tell."""
     pairs = zip(asked.prompt_ids or (), expected, strict=False)
     return sum(list(ids) != chat.encode(one.prompt) for ids, one in pairs)

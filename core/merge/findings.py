@@ -79,7 +79,7 @@ def export_checks(exports: Sequence[Export]) -> list[Check]:
 def _fallback(exports: Sequence[Export]) -> list[Check]:
     found = []
     for export in exports:
-        types = export.verification.tensor_types if export.verification and "_k_" in export.quantization else {}
+        types = export.verification.tensor_types if export.verification and "_k" in export.quantization else {}
         replaced = {name: count for name, count in types.items() if name in FALLBACKS}
         if replaced:
             found.append(

@@ -1,36 +1,26 @@
 """The merge run: plan, preflight, merge, prove, export."""
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..checks import Check
-from ..errors import ExportError
 from ..examples.chat import ChatTokenizer
-from ..models.generate import generate
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from . import base_choice, in_memory, ollama, preflight, shards
+from . import base_choice, in_memory, preflight, shards
 from .card import Ingredients, card
-from .deploy import commands, smallest
-from .export import ANSWER_TOKENS, Expected, Exporter
-from .findings import adapter_check, chat_template_check, export_checks, unlike, verification_check
-from .job import Job, job_checks, read_job
-from .preflight import Disk, Tools
+from .expectation import ROWS, expect, rows_for
+from .findings import adapter_check, unlike, verification_check
+from .job import job_checks, read_job
+from .preflight import Disk
 from .probes import Probes, collect
-from .request import MERGED, MODELFILE, MergeRequest
-from .result import Export, Measured, MergedFile, MergePlan, MergeResult, Verification
-from .surroundings import ConfigChange, copy_surroundings, tokenizer_folder
+from .request import MERGED, MergeRequest
+from .result import Measured, MergedFile, MergePlan, MergeResult
+from .shipping import Shipped, ship
+from .surroundings import ConfigChange, copy_surroundings
 from .verify import Reference, Said, arithmetic_for, ask, compare, measure_reference, reload
-
-QUESTION = "The capital of France is"
-"""A text to continue, without chat template: even a small base model knows it, so a wrong answer tells something."""
-
-QUESTIONS = 4
-"""Asked of each GGUF file: the one above, and prompts of the verification."""
+from .work import Work
 
 
 def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
@@ -46,9 +36,9 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     run.stage("reading base and adapter")
     job = read_job(request, settings)
     grown_to = job.plan.vocabulary(job.base)
-    work = _Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder, grown_to))
+    work = Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder, grown_to))
     layout = shards.lay_out(job.base, job.plan, job.recipe.dtype, job.max_shard_bytes)
-    space = preflight.disk(request, job.base, layout.total_bytes)
+    space = preflight.disk(job, layout.total_bytes)
     if request.dry_run:
         return _planned(work, space)
     tools = preflight.prepare_export(request, job.base, settings)
@@ -56,26 +46,7 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     run.output_dir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(run.output_dir)
     _merge(work, layout)
-    exports = _export(work, tools)
-    modelfile = _modelfile(work, exports)
-    return _result(work, exports, modelfile)
-
-
-@dataclass
-class _Work:
-    """A job, and what has come of it so far."""
-
-    job: Job
-    run: ActiveRun
-    checks: list[Check]
-    merged: Path | None = None
-    verification: Verification | None = None
-    expected: list[Expected] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
-
-    @property
-    def chat(self) -> ChatTokenizer:
-        return ChatTokenizer.load(self.merged or tokenizer_folder(self.job.base.folder, self.job.adapter_folder))
+    return _result(work, ship(work, tools))
 
 
 def _remove_leftovers(output_dir: Path) -> None:
@@ -85,12 +56,11 @@ def _remove_leftovers(output_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _merge(work: _Work, layout: shards.Layout) -> None:
+def _merge(work: Work, layout: shards.Layout) -> None:
     job = work.job
     if not job.adapters:
         if job.request.verify:
-            arithmetic = arithmetic_for(job.base)
-            work.expected = _answers(work, reload(job.base.folder, arithmetic, job.settings), collect(work.chat, None))
+            _expect(work, reload(job.base.folder, arithmetic_for(job.base), job.settings), None)
         return
     _settle_base(work)
     job = work.job
@@ -108,7 +78,7 @@ def _merge(work: _Work, layout: shards.Layout) -> None:
     work.merged = target
 
 
-def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
+def _write_weights(work: Work, layout: shards.Layout, folder: Path) -> bool:
     """Write the merged weights; whether tied layers came apart."""
     job, run = work.job, work.run
     run.stage("merging")
@@ -126,7 +96,7 @@ def _write_weights(work: _Work, layout: shards.Layout, folder: Path) -> bool:
     return job.plan.unties
 
 
-def _settle_base(work: _Work) -> None:
+def _settle_base(work: Work) -> None:
     """For a QLoRA adapter: decide between the 16-bit base and the one that was trained on."""
     job = work.job
 
@@ -139,7 +109,7 @@ def _settle_base(work: _Work) -> None:
     work.checks += [choice.check] if choice.check else []
 
 
-def _prove(work: _Work, folder: Path) -> None:
+def _prove(work: Work, folder: Path) -> None:
     """Reload what was written and compare; also lets it answer what the GGUF files will be asked."""
     job, run = work.job, work.run
     probes = collect(ChatTokenizer.load(folder), job.training, job.request.data_path)
@@ -161,10 +131,19 @@ def _prove(work: _Work, folder: Path) -> None:
     work.checks += [verification_check(found), adapter_check(found)]
     work.measured += _on_these_rows(work, reference, compared.said)
     if job.request.gguf:
-        work.expected = _answers(work, merged, probes)
+        _expect(work, merged, probes)
 
 
-def _on_these_rows(work: _Work, reference: Reference, merged: Said) -> list[Measured]:
+def _expect(work: Work, model: Any, proof: Probes | None) -> None:
+    """Let the merged model itself say what its GGUF files will be asked."""
+    job, chat = work.job, work.chat
+    work.run.stage("asking the model what its GGUF files will be asked")
+    rows = collect(chat, job.training, job.request.data_path, ROWS)
+    work.rows = rows_for(model, proof or rows, rows)
+    work.expectation = expect(model, chat, work.rows)
+
+
+def _on_these_rows(work: Work, reference: Reference, merged: Said) -> list[Measured]:
     """Base, each of several adapters alone, and the merged model, on the same rows."""
     job, truth = work.job, reference.said
     measured = [Measured(model="base", loss=reference.base.loss, mean_kl=reference.base.divergence_from(truth))]
@@ -177,48 +156,7 @@ def _on_these_rows(work: _Work, reference: Reference, merged: Said) -> list[Meas
     return [*measured, Measured(model="merged", loss=merged.loss, mean_kl=merged.divergence_from(truth))]
 
 
-def _answers(work: _Work, model: Any, probes: Probes) -> list[Expected]:
-    """What the model itself says to the questions that the GGUF files will be asked."""
-    chat = work.chat
-    work.run.stage("asking the model what its GGUF files will be asked")
-    asked = [(QUESTION, chat.bos_text(QUESTION) + QUESTION)]
-    asked += [(probe.question, probe.prompt) for probe in probes.probes[: QUESTIONS - 1]]
-    answers = generate(model, chat, [prompt for _, prompt in asked], max_new_tokens=ANSWER_TOKENS, batch_size=QUESTIONS)
-    return [Expected(q, prompt, found.text) for (q, prompt), found in zip(asked, answers, strict=True)]
-
-
-def _export(work: _Work, tools: Tools | None) -> tuple[Export, ...]:
-    if tools is None:
-        return ()
-    exporter = Exporter(tools.converter, tools.quantizer, tools.asker, work.expected, work.chat, work.run)
-    try:
-        exports = exporter.export(work.merged or work.job.base.folder, work.job.request.gguf)
-    except ExportError as error:
-        if work.merged is None:
-            raise
-        proven = ", verified," if work.verification else ""
-        raise ExportError(
-            f"{error.problem} The merged model stands{proven} in '{work.merged}'.",
-            f"{error.next_step} To export it alone, pass model_name '{work.merged}' without adapter_path.",
-        ) from error
-    work.checks += export_checks(exports)
-    work.checks.append(chat_template_check(work.chat))
-    return exports
-
-
-def _modelfile(work: _Work, exports: Sequence[Export]) -> Path | None:
-    best = smallest(exports)
-    if best is None or not work.job.request.modelfile:
-        return None
-    chat = work.chat
-    recognised = ollama.recognise(chat)
-    work.checks.append(ollama.template_check(recognised))
-    path = work.run.output_dir / MODELFILE
-    files.write_text(path, ollama.modelfile(best.path, recognised, chat))
-    return path
-
-
-def _result(work: _Work, exports: Sequence[Export], modelfile: Path | None) -> MergeResult:
+def _result(work: Work, shipped: Shipped) -> MergeResult:
     merged = sorted(work.merged.iterdir()) if work.merged else ()
     return _outcome(work).model_copy(
         update={
@@ -226,14 +164,14 @@ def _result(work: _Work, exports: Sequence[Export], modelfile: Path | None) -> M
             "files": tuple(MergedFile(path=path, bytes=path.stat().st_size) for path in merged),
             "verification": work.verification,
             "measured": tuple(work.measured),
-            "exports": tuple(exports),
-            "modelfile_path": modelfile,
-            "deploy": commands(work.merged, exports, modelfile),
+            "exports": shipped.exports,
+            "modelfile_path": shipped.modelfile,
+            "deploy": shipped.deploy,
         }
     )
 
 
-def _planned(work: _Work, space: Disk) -> MergeResult:
+def _planned(work: Work, space: Disk) -> MergeResult:
     job = work.job
     work.checks += preflight.missing_tools(job.request, job.settings)
     plan = MergePlan(
@@ -244,7 +182,7 @@ def _planned(work: _Work, space: Disk) -> MergeResult:
     return _outcome(work).model_copy(update={"plan": plan})
 
 
-def _outcome(work: _Work) -> MergeResult:
+def _outcome(work: Work) -> MergeResult:
     """The result as far as it is the same for a dry run."""
     job = work.job
     return MergeResult(

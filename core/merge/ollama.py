@@ -20,6 +20,14 @@ PROBES = (
     (Message("user", USER),),
     (Message("user", USER), Message("assistant", ANSWER), Message("user", USER_2)),
 )
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "zq_look_up",
+        "description": "Look a word up.",
+        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+    },
+}
 SYSTEM_PROBES = tuple((Message("system", SYSTEM), *probe) for probe in PROBES)
 
 
@@ -156,8 +164,21 @@ def _default_system(chat: ChatTokenizer, family: Family) -> str | None:
     return found if found and '"""' not in found else None
 
 
-def template_check(recognised: Recognised | None) -> Check:
-    """Whether Ollama will write conversations as the model was trained to read them."""
+def writes_tools(chat: ChatTokenizer) -> bool:
+    """Whether the model's own template tells the model which tools it may call."""
+    try:
+        return chat.render(PROBES[0], tools=[TOOL]) != chat.render(PROBES[0])
+    except FinetunerError:
+        return False
+
+
+def template_check(recognised: Recognised | None, tools: bool = False) -> Check:
+    """Whether Ollama will write conversations as the model was trained to read them.
+
+    Args:
+        recognised: The family, where one was found.
+        tools: Whether the model's own template writes tools, which none of the families here does.
+    """
     if recognised is None:
         return Check(
             name="modelfile_template",
@@ -167,11 +188,18 @@ def template_check(recognised: Recognised | None) -> Check:
             next_step="Write TEMPLATE by hand (docs.ollama.com), or serve with llama-server --jinja.",
         )
     probes = len(PROBES) + (len(SYSTEM_PROBES) if recognised.system_proven else 0)
-    return Check(
-        name="modelfile_template",
-        status="pass",
-        details=f"The {recognised.family.name} template renders {probes} probe conversations as the model's own does.",
-    )
+    details = f"The {recognised.family.name} template renders {probes} probe conversations as the model's own does."
+    if not recognised.system_proven:
+        details += " System messages are unknown: the model's own template refuses them."
+    if tools:
+        return Check(
+            name="modelfile_template",
+            status="warn",
+            details=f"{details} Tools are unknown: the model's own template writes them, the Modelfile's does not, "
+            "and Ollama refuses a request with tools.",
+            next_step="For tool calls serve the GGUF with llama-server --jinja, or the merged model with vllm.",
+        )
+    return Check(name="modelfile_template", status="pass", details=details)
 
 
 def modelfile(gguf: Path, recognised: Recognised | None, chat: ChatTokenizer) -> str:

@@ -11,14 +11,13 @@ from ..settings import Settings
 from .blend import BLOCK_NUMBERS
 from .checkpoint import Checkpoint
 from .converter import REQUIREMENT, Converter, find, provide
-from .engines import Asker, Quantizer, find_asker, find_quantizer
+from .engines import Asker, find_asker
+from .export import SIXTEEN_BITS, source_format
 from .job import Job
-from .request import MergeRequest
+from .quantizers import BITS, Quantizer, find_quantizer
+from .request import MergeRequest, Quantization
 from .shards import WAITING
 from .surroundings import template_check, tokenizer_folder, vocabulary_check
-
-BITS = {"f16": 16.0, "q8_0": 8.5, "q5_k_m": 6.7, "q4_k_m": 6.3}
-"""Bits a weight, on the high side: as measured where rows do not fit the K-quants' blocks."""
 
 BLOCK_BYTES = 4 * BLOCK_NUMBERS  # fp32
 MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
@@ -58,14 +57,15 @@ def prepare_export(request: MergeRequest, base: Checkpoint, settings: Settings) 
             "Leave gguf out and serve the merged model with transformers or vllm, or name a newer llama.cpp "
             "in LLAMA_CPP_DIR.",
         )
-    needs_quantizer = any(quantization != "f16" for quantization in request.gguf)
+    needs_quantizer = any(quantization not in SIXTEEN_BITS for quantization in request.gguf)
     return Tools(converter, find_quantizer() if needs_quantizer else None, find_asker() if request.verify else None)
 
 
-def disk(request: MergeRequest, base: Checkpoint, merged_bytes: int) -> Disk:
-    """What the run needs at its peak, and what there is; the f16 file counts even when it will not stay."""
-    wanted = {*request.gguf, "f16"} if request.gguf else set()
-    exports = sum(base.parameters * BITS[quantization] / 8 for quantization in wanted)
+def disk(job: Job, merged_bytes: int) -> Disk:
+    """What the run needs at its peak, and what there is; the 16-bit file counts even when it will not stay."""
+    request = job.request
+    wanted: set[Quantization] = {*request.gguf, source_format(job.dtype)} if request.gguf else set()
+    exports = sum(job.base.parameters * BITS[quantization] / 8 for quantization in wanted)
     existing = next(path for path in (request.output_dir, *request.output_dir.parents) if path.exists())
     merged = merged_bytes if request.adapter_paths else 0
     return Disk(int((merged + exports) * MARGIN), shutil.disk_usage(existing).free)

@@ -4,14 +4,7 @@ from ..checks import worst
 from ..reports.markdown import UNKNOWN, bytes_size, check_table, number, percent, table
 from ..reports.report import Report
 from ..untrusted import quote
-from .result import Export, MergeResult, Verification
-
-QUALITY = {
-    "f16": "as merged",
-    "q8_0": "nearly as merged",
-    "q5_k_m": "better than q4_k_m",
-    "q4_k_m": "good, smallest",
-}
+from .result import Export, GgufVerification, MergeResult, Verification
 
 
 def report(result: MergeResult) -> Report:
@@ -120,7 +113,7 @@ def _measured(result: MergeResult) -> str:
 def _exports(result: MergeResult) -> str:
     if not result.exports:
         return "" if result.plan is not None else "## Exports\n\nNone asked for. Pass gguf to make some.\n"
-    header = ("Format", "File", "Size", "Loads and answers", "Greedy agreement", "Quality")
+    header = ("Format", "File", "Size", "Loads and answers", "Tensors")
     text = "## Exports\n\n" + table(header, (_export_row(export) for export in result.exports))
     answers = [
         f"- {export.quantization}: {quote(export.verification.answer or 'no answer', 160)}"
@@ -130,15 +123,37 @@ def _exports(result: MergeResult) -> str:
     first = result.exports[0].verification
     if first is not None:
         text += f"\nAsked {quote(first.question)}, they say ({first.engine}):\n\n" + "\n".join(answers) + "\n"
+        text += _cost_of_bits(result, first)
     return text
 
 
 def _export_row(export: Export) -> tuple[object, ...]:
     found = export.verification
     status = UNKNOWN if found is None else {"pass": "yes", "warn": "yes, see Checks", "fail": "NO"}[found.status]
-    agreement = percent(found.greedy_agreement) if found else UNKNOWN
-    name = export.path.name
-    return export.quantization, name, bytes_size(export.bytes), status, agreement, QUALITY[export.quantization]
+    types = sorted(found.tensor_types.items(), key=lambda item: -item[1]) if found else ()
+    tensors = ", ".join(f"{count} {name}" for name, count in types) or UNKNOWN
+    return export.quantization, export.path.name, bytes_size(export.bytes), status, tensors
+
+
+def _cost_of_bits(result: MergeResult, first: GgufVerification) -> str:
+    merged = sum(file.bytes for file in result.files if file.path.suffix == ".safetensors") or None
+    bits = "32" if result.dtype == "float32" else "16"
+    rows: list[tuple[object, ...]] = [
+        (f"merged ({result.dtype})", bytes_size(merged), bits, f"{first.merged_loss:.4f}", "", percent(1.0))
+    ]
+    rows += [_cost_row(export, found) for export in result.exports if (found := export.verification)]
+    header = ("Format", "Size", "Bits a weight", "Loss (nats a token)", "Loss change", "Same likeliest token")
+    return (
+        f"\n### What Each Bit Costs\n\nAgainst the merged model, on {number(first.tokens)} answer tokens "
+        f"({first.source}).\n\n" + table(header, rows)
+    )
+
+
+def _cost_row(export: Export, found: GgufVerification) -> tuple[object, ...]:
+    loss = UNKNOWN if found.loss is None else f"{found.loss:.4f}"
+    change = UNKNOWN if found.loss is None else f"{found.loss - found.merged_loss:+.4f}"
+    bits, agreement = f"{found.bits_per_weight:.2f}", percent(found.greedy_agreement)
+    return export.quantization, bytes_size(export.bytes), bits, loss, change, agreement
 
 
 def _deployment(result: MergeResult) -> str:

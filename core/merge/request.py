@@ -16,7 +16,7 @@ from ..settings import Settings
 
 Strategy = Literal["lora", "linear", "svd", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"]
 QuantizedBase = Literal["auto", "original", "dequantized"]
-Quantization = Literal["f16", "q8_0", "q5_k_m", "q4_k_m"]
+Quantization = Literal["f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
 DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
 
 UNMERGEABLE = frozenset(("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"))

@@ -10,7 +10,7 @@ from ..schema import Model
 from .request import Quantization, Strategy
 
 Method = Literal["shards", "in_memory", "none"]
-Target = Literal["transformers", "vllm", "llama-server", "ollama"]
+Target = Literal["transformers", "vllm", "sglang", "llama-server", "lm-studio", "ollama"]
 
 
 class MergedFile(Model):
@@ -68,7 +68,16 @@ class GgufVerification(Model):
     answer: str | None
     """Its greedy answer; null when it gave none."""
     greedy_agreement: float | None
-    """Share of the merged model's answer tokens that it chooses too, 0 to 1; null when not measured."""
+    """Share of the rows' answer tokens at which it finds the same token likeliest as the merged model, 0 to 1."""
+    loss: float | None
+    """Nats a token of the rows' answers; null where the engine does not tell."""
+    merged_loss: float
+    """The merged model's on the same rows."""
+    tokens: int
+    """Of those answers."""
+    source: str
+    """Where the rows come from."""
+    bits_per_weight: float
     tensor_types: dict[str, int]
     """Tensors in the file by number format."""
     details: str

@@ -21,6 +21,8 @@ class GgufSummary:
     odd_rows: int
     """Weight matrices whose rows are no multiple of ROW_BLOCK."""
     matrices: int
+    parameters: int
+    """Numbers in all tensors."""
     chat_template: str | None
     adds_bos: bool
     """Whether llama.cpp puts the begin-of-text token before a prompt by itself."""
@@ -50,6 +52,7 @@ def summarise(path: Path) -> GgufSummary:
         tensor_types=dict(Counter(tensor.tensor_type.name for tensor in reader.tensors)),
         odd_rows=sum(int(tensor.shape[0]) % ROW_BLOCK != 0 for tensor in matrices),
         matrices=len(matrices),
+        parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
         chat_template=template if isinstance(template, str) else None,
         adds_bos=bool(value("tokenizer.ggml.add_bos_token")),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.errors import ExportError, InputError, MissingExtraError, ModelError
-from faion_finetuner.core.merge import converter, engines, preflight
+from faion_finetuner.core.merge import converter, engines, preflight, quantizers, shipping
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.merge.result import Export, GgufVerification
 from faion_finetuner.core.models.gguf import summarise
@@ -17,14 +17,15 @@ from .support import active_run, make_adapter, merge
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
 
 LLAMA_CPP = Path(__file__).with_name("llama_cpp")
-ALL = ("f16", "q8_0", "q5_k_m", "q4_k_m")
+ALL = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m")
 
 
 @pytest.fixture
 def base(settings, monkeypatch) -> Path:
-    """A tiny model, with the stand-in converter and no llama.cpp programs."""
+    """A tiny model, with the stand-in converter and no llama.cpp programs; test_serving serves what is exported."""
     monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(shipping, "find_server", lambda: None)
     return tiny_model(settings.roots[0] / "base")
 
 
@@ -35,19 +36,27 @@ def test_all_formats_are_made_asked_and_told(settings, base):
     assert sorted(path.name for path in out.iterdir()) == [
         "Modelfile",
         "merged",
+        "model-bf16.gguf",
         "model-f16.gguf",
         "model-q4_k_m.gguf",
         "model-q5_k_m.gguf",
+        "model-q6_k.gguf",
         "model-q8_0.gguf",
     ]
     assert [export.quantization for export in result.exports] == list(ALL)
     checks = {export.quantization: proof(export) for export in result.exports}
     assert checks["f16"].status == "pass"
     assert checks["f16"].greedy_agreement == 1
+    assert checks["f16"].loss == pytest.approx(checks["f16"].merged_loss, abs=1e-4)  # the very loss, by another engine
+    assert checks["f16"].tensor_types == {"F16": 15, "F32": 5}
+    assert checks["bf16"].tensor_types == {"BF16": 15, "F32": 5}
+    assert checks["f16"].bits_per_weight > checks["q8_0"].bits_per_weight > checks["q4_k_m"].bits_per_weight
+    assert next(check for check in result.checks if check.name == "importance_matrix").details.endswith("PATH do.")
     assert all(check.answer is not None and check.engine == "cyllama" for check in checks.values())
     assert checks["q8_0"].tensor_types["Q8_0"] > 0
     assert any("256" in warning for warning in result.warnings)  # rows of 64 fit no K-quant
     text = report(result).markdown
+    assert f"| q4_k_m | {result.exports[5].bytes / 1e3:.1f} kB | {checks['q4_k_m'].bits_per_weight:.2f} | " in text
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## Merged Model", "## Verification", "## On the Same Rows", "## Exports", "## Deployment",
         "## Checks", "## Warnings",
@@ -70,7 +79,7 @@ def test_modelfile_names_the_smallest_file_and_a_proven_template(settings, base)
     assert text.startswith("FROM ./model-q8_0.gguf\nTEMPLATE ")
     assert 'PARAMETER stop "<|im_end|>"' in text
     assert result.modelfile_path == out / "Modelfile"
-    assert {one.target for one in result.deploy} == {"llama-server", "ollama"}
+    assert {one.target for one in result.deploy} == {"llama-server", "lm-studio", "ollama"}
 
 
 def test_crash_while_asking_is_a_failed_check_and_the_file_says_so(settings, base, tmp_path, monkeypatch):
@@ -174,9 +183,9 @@ def test_stopping_the_run_ends_the_program(settings, base, tmp_path):
 def test_missing_engine_names_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("LLAMA_CPP_DIR", raising=False)
-    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "has_cyllama", lambda: False)
     with pytest.raises(MissingExtraError, match="cyllama"):
-        engines.find_quantizer()
+        quantizers.find_quantizer()
 
 
 @pytest.mark.parametrize(

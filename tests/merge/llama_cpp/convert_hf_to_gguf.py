@@ -1,4 +1,4 @@
-"""Stands in for llama.cpp's converter: writes the tests' tiny Llama as a real f16 GGUF file.
+"""Stands in for llama.cpp's converter: writes the tests' tiny Llama as a real GGUF file, f16 or bf16.
 
 The real one refuses a tokenizer that llama.cpp does not know by name. This one calls it gpt-2, which it is in kind.
 "ForCausalLM" of other architectures than "LlamaForCausalLM" are unknown to it.
@@ -21,17 +21,17 @@ def main() -> None:
     given = parser.parse_args()
     config = json.loads((given.model / "config.json").read_bytes())
     writer = gguf.GGUFWriter(given.outfile, "llama")
-    add_settings(writer, config)
+    add_settings(writer, config, given.outtype)
     add_tokenizer(writer, given.model, config)
-    add_weights(writer, given.model, config)
+    add_weights(writer, given.model, config, given.outtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def add_settings(writer: gguf.GGUFWriter, config: dict) -> None:
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+def add_settings(writer: gguf.GGUFWriter, config: dict, outtype: str) -> None:
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{outtype.upper()}"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -60,7 +60,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, model: Path, config: dict) -> None:
     writer.add_chat_template((model / "chat_template.jinja").read_text(encoding="utf-8"))
 
 
-def add_weights(writer: gguf.GGUFWriter, model: Path, config: dict) -> None:
+def add_weights(writer: gguf.GGUFWriter, model: Path, config: dict, outtype: str) -> None:
+    matrices = gguf.GGMLQuantizationType[outtype.upper()]
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
     heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
     for file in sorted(model.glob("*.safetensors")):
@@ -70,10 +71,10 @@ def add_weights(writer: gguf.GGUFWriter, model: Path, config: dict) -> None:
                 for part, count in heads.items():
                     if part in name:
                         weight = as_llama_cpp_turns_heads(weight, count)
-                kind = np.float32 if weight.ndim == 1 else np.float16
+                kind = gguf.GGMLQuantizationType.F32 if weight.ndim == 1 else matrices
                 known = names.get_name(name, (".weight",))
                 assert known is not None, name
-                writer.add_tensor(known, weight.astype(kind))
+                writer.add_tensor(known, gguf.quants.quantize(weight, kind), raw_dtype=kind)
 
 
 def as_llama_cpp_turns_heads(weight: np.ndarray, heads: int) -> np.ndarray:
