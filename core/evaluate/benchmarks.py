@@ -1,90 +1,170 @@
-"""Benchmarks through lm-eval, on a model that is already loaded; items are kept so that two models can be paired."""
+"""Benchmarks through lm-eval, on models that are already loaded; everything but the models' work is done once."""
 
 import contextlib
 import logging
-import math
 import os
+import random
+import shutil
 import sys
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from jinja2 import TemplateError
-from pydantic import Field
 
-from .. import extras, untrusted
+from .. import extras, files, untrusted
+from ..checks import Check
 from ..errors import DataError, InputError
-from ..schema import Model
+from . import benchmark_scores, ready_tasks
+from .benchmark_scores import BenchmarkScore
+from .ready_tasks import Data
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 16
+SHOWN_TASKS = 6
 OFFLINE = (
-    "Give benchmarks_dir: a folder with lm-eval task files (YAML) whose data_files lie on this machine, "
-    "or run once with access to the hub so that its cache holds the data."
+    "Give benchmarks_dir: a folder with the benchmark's published files, or with lm-eval task files (YAML) whose "
+    "data_files lie on this machine; or run once with access to the hub so that its cache holds the data."
 )
 
 
-class BenchmarkScore(Model):
-    """One metric of one benchmark for one model."""
+@dataclass(frozen=True)
+class Asking:
+    """Which benchmarks, and how they are asked."""
 
-    task: str
-    metric: str
-    value: float | None
-    """As lm-eval reports it."""
-    higher_is_better: bool
-    items: dict[str, float] = Field(default_factory=dict)
-    """Value by item, named by task, document and prompt; empty when the metric is no mean of its items."""
-    n: int
+    names: tuple[str, ...]
+    folder: Path | None = None
+    """Task files and published data."""
+    limit: int | None = None
+    num_fewshot: int | None = None
+    """Examples in each prompt; None: as many as the task says."""
+    chat_template: bool = False
 
 
 class Benchmarks:
-    """A choice of lm-eval tasks whose files and data were found."""
+    """A choice of lm-eval tasks whose files and data were found.
 
-    def __init__(self, names: tuple[str, ...], tasks_dir: Path | None, limit: int | None) -> None:
+    Attributes:
+        names: What is scored: tasks and groups.
+    """
+
+    def __init__(self, asking: Asking, tokenizer: Any, scratch: Path) -> None:
         """Find the tasks and load their data.
 
+        Args:
+            asking: What was asked for.
+            tokenizer: That of transformers, the same for every model measured.
+            scratch: A folder for the task files that are made, their data, and the answers of `measure`.
+
         Raises:
-            InputError: A task does not exist.
+            InputError: A task does not exist, its data is of no known shape, or there is no chat template to apply.
             DataError: A task's data cannot be had here.
         """
         tasks = extras.require("lm_eval.tasks", "Benchmarks")
+        if asking.chat_template and tokenizer.chat_template is None:
+            raise InputError("chat_template: the model has no chat template.", "Leave chat_template out.")
         _sandbox_templates()
-        self.names, self.limit = names, limit
-        self.folder = tasks_dir or Path.cwd()
-        self.manager: Any = _manager(tasks.TaskManager, names, tasks_dir)
-        _refuse_unknown(names, self.manager.all_tasks)
-        with _where_tasks_count_from(self.folder):
-            _load(self.manager, names)
+        self.asking, self.scratch, self._tokenizer = asking, scratch, tokenizer
+        self._folder = asking.folder or Path.cwd()
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._cache = scratch / ".cache"
+        weakref.finalize(self, shutil.rmtree, self._cache, ignore_errors=True)
+        self._data, manager = self._manager(tasks.TaskManager)
+        _refuse_unknown(asking.names, manager.all_tasks)
+        with self._inside():
+            self._loaded: Any = _load(manager, asking.names)
+        self.names = tuple(one for name in asking.names for one in _scored(name, manager, self._loaded["groups"]))
+        for task in self._loaded["tasks"].values():
+            _settle_examples(task, asking.num_fewshot)
+            _build_once(task)
+        self._encoded: dict[Any, Any] = {}
 
-    def measure(self, model: Any, tokenizer: Any) -> tuple[BenchmarkScore, ...]:
-        """The scores of one model.
+    def _manager(self, make: Any) -> tuple[dict[str, Data], Any]:
+        """What was made of published data, and lm-eval's view of all tasks.
+
+        That of the local ones alone where they suffice, since reading all that lm-eval brings takes seconds.
+        """
+        folder, names = self.asking.folder, set(self.asking.names)
+        if folder is None:
+            return {}, make()
+        own = make(include_path=str(folder), include_defaults=False) if any(folder.rglob("*.yaml")) else None
+        missing = [name for name in self.asking.names if own is None or name not in own.all_tasks]
+        made = ready_tasks.make(missing, folder, self.scratch, self._cache) if missing else {}
+        places = [str(self.scratch), *([str(folder)] if own else [])]
+        local = make(include_path=places, include_defaults=False)
+        return made, local if names <= set(local.all_tasks) else make(include_path=places)
+
+    def measure(
+        self, model: Any, side: str, on_batch: Callable[[int], None] = lambda _: None
+    ) -> tuple[BenchmarkScore, ...]:
+        """The scores of one model; every answer is logged in `samples-<side>.jsonl`.
 
         lm-eval's own cache of answers stays off: it is not keyed by model and would give both the same scores.
-        """
-        from lm_eval.evaluator import simple_evaluate
-        from lm_eval.models import huggingface
 
-        wrap: Any = huggingface.HFLM  # its decorators hide its parameters from type checkers
-        with _where_tasks_count_from(self.folder), _told("fails", "Mend its task file: see the log for the traceback."):
-            found: Any = simple_evaluate(
-                model=wrap(pretrained=model, tokenizer=tokenizer, batch_size=BATCH_SIZE),
-                tasks=list(self.names),
-                task_manager=self.manager,
-                limit=self.limit,
+        Args:
+            model: A causal language model in evaluation mode.
+            side: Which model it is, for the file of answers.
+            on_batch: Called after each batch with its number of requests; may raise to stop.
+
+        Raises:
+            DataError: A task fails.
+        """
+        import numpy
+        import torch
+        from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
+        from lm_eval.evaluator import evaluate
+
+        from .lean_model import LeanModel
+
+        random.seed(DEFAULT_RANDOM_SEED)  # lm-eval's own entry point does that
+        numpy.random.seed(DEFAULT_OTHER_SEED)
+        torch.manual_seed(DEFAULT_OTHER_SEED)
+        with self._inside(), _told("fails", "Mend its task file: see the log for the traceback."):
+            found: Any = evaluate(
+                lm=LeanModel(model, self._tokenizer, self._encoded, on_batch),
+                task_dict=self._loaded,
+                limit=self.asking.limit,
                 bootstrap_iters=0,  # the uncertainty that counts here is that of the paired difference
-                use_cache=None,
+                apply_chat_template=self.asking.chat_template,
+                fewshot_as_multiturn=True,
             )
         assert found is not None  # None only on further ranks of a distributed run
-        return tuple(score for name in self.names for score in _scores(name, found))
+        self._log(found["samples"], side)
+        return benchmark_scores.read(self.names, found)
 
+    def check(self) -> Check:
+        """How the benchmarks are asked, defaults included."""
+        told = [self._describe(name, task) for name, task in self._loaded["tasks"].items()]
+        if len(told) > SHOWN_TASKS:
+            told = [*told[:SHOWN_TASKS], f"and {len(told) - SHOWN_TASKS} more tasks"]
+        template = "with the chat template" if self.asking.chat_template else "without the chat template"
+        usual = "" if self.asking.chat_template or not self._tokenizer.chat_template else ", as is lm-eval's default"
+        details = f"Asked {template}{usual}. {'; '.join(told)}. All answers: {self.scratch}."
+        return Check(name="benchmarks", status="pass", details=details, count=len(self._loaded["tasks"]))
 
-def _manager(make: Any, names: tuple[str, ...], tasks_dir: Path | None) -> Any:
-    """The local tasks alone where they suffice, since reading all that lm-eval brings takes seconds."""
-    if tasks_dir is None:
-        return make()
-    local = make(include_path=str(tasks_dir), include_defaults=False)
-    return local if set(names) <= set(local.all_tasks) else make(include_path=str(tasks_dir))
+    def _describe(self, name: str, task: Any) -> str:
+        shots = task.get_config("num_fewshot")
+        data = self._data.get(name)
+        rows = f"{data.rows}, " if data else ""
+        origin = f" {data.examples}" if data and shots and data.examples else ""
+        return f"{name}: {rows}{shots} examples in each prompt{origin}"
+
+    def _log(self, samples: dict[str, list[dict[str, Any]]], side: str) -> None:
+        with files.atomic_writer(self.scratch / f"samples-{side}.jsonl") as file:
+            for task, rows in samples.items():
+                for row in rows:
+                    file.write(orjson.dumps({"task": task, **row}, default=str, option=orjson.OPT_SERIALIZE_NUMPY))
+                    file.write(b"\n")
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Relative data_files count from the task folder, and what lm-eval prints goes to the log, never to stdout."""
+        with contextlib.chdir(self._folder), contextlib.redirect_stdout(sys.stderr):
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            yield
 
 
 def _refuse_unknown(names: tuple[str, ...], known: list[str]) -> None:
@@ -100,10 +180,42 @@ def _refuse_unknown(names: tuple[str, ...], known: list[str]) -> None:
     )
 
 
-def _load(manager: Any, names: tuple[str, ...]) -> None:
-    for name in names:
-        with _told(f"'{name}' cannot load its data", OFFLINE):
-            manager.load([name])
+def _scored(name: str, manager: Any, groups: dict[str, Any]) -> list[str]:
+    """What lm-eval gives scores for: the tasks behind a tag, the parts of a group that has no score of its own."""
+    if name in manager.all_tags:
+        return sorted(manager.task_index[name].tags)
+    if name in groups and not groups[name].has_aggregation:
+        return [one for part in groups[name].child_names for one in _scored(part, manager, groups)]
+    return [name]
+
+
+def _load(manager: Any, names: tuple[str, ...]) -> Any:
+    with _told(f"data of {', '.join(names)} cannot be loaded", OFFLINE):
+        return manager.load(list(names))
+
+
+def _settle_examples(task: Any, wanted: int | None) -> None:
+    """lm-eval's rule: what was asked for, else the task's own number, else none; a task's own 0 stands."""
+    from lm_eval.defaults import DEFAULT_OTHER_SEED
+
+    own = task.get_config("num_fewshot")
+    task.set_config(key="num_fewshot", value=own or 0 if wanted is None or own == 0 else wanted)
+    task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
+
+
+def _build_once(task: Any) -> None:
+    """Let the second model be asked with the prompts that were built for the first."""
+    build, built = task.build_all_requests, False
+
+    def once(**arguments: Any) -> None:
+        nonlocal built
+        if not built:
+            build(**arguments)
+            built = True
+        for instance in task.instances:
+            instance.resps, instance.filtered_resps = [], {}
+
+    task.build_all_requests = once
 
 
 @contextlib.contextmanager
@@ -111,18 +223,10 @@ def _told(problem: str, next_step: str) -> Iterator[None]:
     """Turn what lm-eval, datasets, the hub client and Jinja raise into an error with a next step."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, TemplateError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AssertionError, TemplateError) as error:
         log.exception("lm-eval")
         reason = untrusted.quote(str(error), 200)
         raise DataError(f"The benchmark {problem}: {type(error).__name__}: {reason}.", next_step) from error
-
-
-@contextlib.contextmanager
-def _where_tasks_count_from(folder: Path) -> Iterator[None]:
-    """Relative data_files count from the task folder, and what lm-eval prints goes to the log, never to stdout."""
-    with contextlib.chdir(folder), contextlib.redirect_stdout(sys.stderr):
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        yield
 
 
 def _sandbox_templates() -> None:
@@ -136,34 +240,3 @@ def _sandbox_templates() -> None:
             loader=free.loader, undefined=free.undefined, keep_trailing_newline=free.keep_trailing_newline
         )
         lm_eval.utils.env.filters.update(free.filters)
-
-
-def _scores(name: str, found: dict[str, Any]) -> Iterator[BenchmarkScore]:
-    results = found.get("groups", {}).get(name) or found["results"][name]
-    members = _members(name, found)
-    for key, value in results.items():
-        metric, comma, applied_filter = key.partition(",")
-        if not comma or metric.endswith("_stderr"):
-            continue
-        items = {
-            f"{task}/{sample['doc_id']}/{sample['prompt_hash']}": sample[metric]
-            for task in members
-            for sample in found["samples"].get(task, ())
-            if sample["filter"] == applied_filter and isinstance(sample.get(metric), int | float)
-        }
-        number = float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-        mean = sum(items.values()) / len(items) if items else math.nan
-        yield BenchmarkScore(
-            task=name,
-            metric=metric if applied_filter == "none" else f"{metric} ({applied_filter})",
-            value=number,
-            higher_is_better=found["higher_is_better"].get(name, {}).get(metric) is not False,
-            items=items if number is not None and math.isclose(mean, number, abs_tol=1e-9) else {},
-            n=sum(found["n-samples"][task]["effective"] for task in members),
-        )
-
-
-def _members(name: str, found: dict[str, Any]) -> list[str]:
-    """The tasks behind a name: itself, or those of the group, at any depth."""
-    inner = found.get("group_subtasks", {}).get(name)
-    return [task for part in inner for task in _members(part, found)] if inner else [name]

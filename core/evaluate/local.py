@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from ..models.load import load_tokenizer
 from ..models.machine import look
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from . import plan
-from .benchmarks import Benchmarks
+from .benchmarks import Asking, Benchmarks
 from .contestants import Side, visit
 from .local_subject import read_local
 from .measured import Measured, measured
@@ -27,14 +28,25 @@ class LocalContest:
         self._settings = Settings.from_environment()
         self._local = read_local(request, self._settings)
         self._benchmarks = self._found_benchmarks()
-        self.subject, self.checks = self._local.subject, self._local.checks
+        asked = (self._benchmarks.check(),) if self._benchmarks else ()
+        self.subject, self.checks = self._local.subject, (*self._local.checks, *asked)
 
     def _found_benchmarks(self) -> Benchmarks | None:
         request = self._request
         if not request.benchmarks:
             return None
         self._run.stage("finding the benchmarks")
-        return Benchmarks(request.benchmarks, request.benchmarks_dir, request.limit)
+        asking = Asking(
+            request.benchmarks, request.benchmarks_dir, request.limit, request.num_fewshot, request.chat_template
+        )
+        return Benchmarks(asking, self._tokenizer(), self._run.folder.path / "benchmarks")
+
+    def _tokenizer(self) -> Any:
+        """As lm-eval wants it; the fine-tuned one's where it alone has a chat template, as for all other prompts."""
+        base, tuned = load_tokenizer(self._local.base_path), self._request.finetuned_path
+        if base.chat_template is None and tuned is not None and not self._local.tokenizer.template_is_default:
+            return load_tokenizer(tuned)
+        return base
 
     def plan(self) -> Plan:
         """What measuring would take."""

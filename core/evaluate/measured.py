@@ -6,11 +6,11 @@ from typing import Any
 
 from .. import files
 from ..models.generate import Generation, generate
-from ..models.load import load_tokenizer
 from ..runs.active import ActiveRun
 from ..schema import Model
 from . import likelihood, probes
-from .benchmarks import Benchmarks, BenchmarkScore
+from .benchmark_scores import BenchmarkScore
+from .benchmarks import Benchmarks
 from .contestants import Side
 from .likelihood import ItemLikelihood
 from .local_subject import LocalSubject
@@ -54,7 +54,7 @@ def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks
     scores: tuple[BenchmarkScore, ...] = ()
     if benchmarks is not None:
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")
-        scores = benchmarks.measure(model, load_tokenizer(local.base_path))
+        scores = benchmarks.measure(model, side, _counting(_tell(run, None, "requests")))
     run.raise_if_stopped()
     held_out = len(local.tokenized)
     whole = Measured(
@@ -75,9 +75,21 @@ def _kept(path: Path) -> Measured | None:
         return None
 
 
-def _tell(run: ActiveRun, total: int, unit: str) -> Callable[[int], None]:
+def _tell(run: ActiveRun, total: int | None, unit: str) -> Callable[[int], None]:
     def tell(done: int) -> None:
         run.raise_if_stopped()
         run.progress(done, total, unit)
 
     return tell
+
+
+def _counting(tell: Callable[[int], None]) -> Callable[[int], None]:
+    """From how many were done by each batch to how many are done by now."""
+    done = 0
+
+    def add(more: int) -> None:
+        nonlocal done
+        done += more
+        tell(done)
+
+    return add

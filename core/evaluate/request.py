@@ -13,6 +13,7 @@ from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 from .result import Judge
+from .table_files import SUFFIXES
 
 ENDPOINT = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
 PAGE = "judge.html"  # for people who judge
@@ -39,10 +40,16 @@ class EvaluateRequest(RunRequest):
     """Metrics to compute. Default: chosen by the data."""
 
     benchmarks: tuple[str, ...] = ()
-    """lm-eval task names, e.g. mmlu, hellaswag; data from the hub, its cache or benchmarks_dir."""
+    """lm-eval task names, e.g. mmlu, hellaswag; data from the hub or benchmarks_dir."""
 
     benchmarks_dir: Path | None = None
-    """Folder of local lm-eval task files (YAML) and their data; use only files you trust."""
+    """Folder of published benchmark files (JSONL, CSV, Parquet) or trusted lm-eval tasks (YAML)."""
+
+    num_fewshot: int | None = Field(default=None, ge=0)
+    """Examples in benchmark prompts. Default: the task's."""
+
+    chat_template: bool = False
+    """Apply it in benchmarks."""
 
     limit: int | None = Field(default=None, ge=1)
     """Most held-out rows, drawn by seed, and items per benchmark. Default: all."""
@@ -146,8 +153,11 @@ def _benchmarks_dir(path: Path | None, settings: Settings) -> Path | None:
         return None
     folder = paths.existing(path, settings, "benchmarks_dir")
     tasks = sorted(folder.rglob("*.yaml"))
-    if not tasks:
-        raise PathError(f"benchmarks_dir '{path}' holds no .yaml task file.", "Give the folder of lm-eval task files.")
+    if not tasks and not any(file.suffix.lower() in SUFFIXES for file in folder.rglob("*")):
+        raise PathError(
+            f"benchmarks_dir '{path}' holds neither published data ({', '.join(SUFFIXES)}) nor a .yaml task file.",
+            "Give the folder where the benchmark's files lie.",
+        )
     running = next((task for task in tasks if b"!function" in task.read_bytes()), None)
     if running is not None and not settings.trust_remote_code:
         raise InputError(

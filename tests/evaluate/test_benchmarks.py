@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
-from faion_finetuner.core.evaluate.benchmarks import Benchmarks
+from faion_finetuner.core.evaluate.benchmarks import Asking, Benchmarks
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.models.load import load_tokenizer
 from faion_finetuner.core.settings import Settings
@@ -49,31 +49,45 @@ def models(base_folder: Path, adapter_folder: Path) -> Any:
     return attach_adapter(AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32), adapter_folder)
 
 
-def test_scores_equal_those_of_lm_eval_and_keep_their_items(tasks_dir: Path, models: Any, base_folder: Path):
+def benchmarks(tmp_path: Path, base_folder: Path, asking: Asking) -> Benchmarks:
+    return Benchmarks(asking, load_tokenizer(base_folder), tmp_path / "scratch")
+
+
+def lm_eval_scores(model: Any, tokenizer: Any, folder: Path, tasks: list[str], **arguments: Any) -> Any:
+    """What lm-eval itself finds, by its own entry point."""
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models import huggingface
-
-    tokenizer = load_tokenizer(base_folder)
-    benchmarks = Benchmarks(("colours",), tasks_dir, None)
-    with models.disable_adapter():
-        base = benchmarks.measure(models, tokenizer)
-    tuned = benchmarks.measure(models, tokenizer)
-    wrap: Any = huggingface.HFLM
-    (tasks_dir / "colours.yaml").write_text(TASK.replace("items.jsonl", str(tasks_dir / "items.jsonl")))
     from lm_eval.tasks import TaskManager
 
-    manager: Any = TaskManager(include_path=str(tasks_dir), include_defaults=False)
-    for scores, adapter_on in ((tuned, True), (base, False)):
-        if not adapter_on:
-            models.base_model.disable_adapter_layers()
-        own: Any = simple_evaluate(
-            model=wrap(pretrained=models, tokenizer=tokenizer), tasks=["colours"], task_manager=manager
-        )
-        assert {score.metric: score.value for score in scores} == {
-            key.partition(",")[0]: value
-            for key, value in own["results"]["colours"].items()
-            if "," in key and "stderr" not in key
-        }
+    wrap: Any = huggingface.HFLM
+    manager: Any = TaskManager(include_path=str(folder), include_defaults=False)
+    lm = wrap(pretrained=model, tokenizer=tokenizer, batch_size=16)
+    return simple_evaluate(model=lm, tasks=tasks, task_manager=manager, bootstrap_iters=0, **arguments)
+
+
+def values(results: Any) -> dict[str, float]:
+    return {
+        metric if used == "none" else f"{metric} ({used})": value
+        for key, value in results.items()
+        for metric, comma, used in [key.partition(",")]
+        if comma and not metric.endswith("_stderr")
+    }
+
+
+def test_scores_equal_those_of_lm_eval_and_keep_their_items(
+    tmp_path: Path, tasks_dir: Path, models: Any, base_folder: Path
+):
+    found = benchmarks(tmp_path, base_folder, Asking(("colours",), tasks_dir))
+    with models.disable_adapter():
+        base = found.measure(models, "base")
+    tuned = found.measure(models, "finetuned")
+    (tasks_dir / "colours.yaml").write_text(TASK.replace("items.jsonl", str(tasks_dir / "items.jsonl")))
+    tokenizer = load_tokenizer(base_folder)
+    own_tuned = lm_eval_scores(models, tokenizer, tasks_dir, ["colours"])
+    models.base_model.disable_adapter_layers()
+    own_base = lm_eval_scores(models, tokenizer, tasks_dir, ["colours"])
+    for scores, own in ((tuned, own_tuned), (base, own_base)):
+        assert {score.metric: score.value for score in scores} == values(own["results"]["colours"])
     assert [(score.task, score.metric, score.n, len(score.items)) for score in base] == [
         ("colours", "acc", 20, 20),
         ("colours", "acc_norm", 20, 20),
@@ -81,29 +95,30 @@ def test_scores_equal_those_of_lm_eval_and_keep_their_items(tasks_dir: Path, mod
     assert base[0].items.keys() == tuned[0].items.keys()
 
 
-def test_the_limit_holds_for_benchmarks_too(tasks_dir: Path, models: Any, base_folder: Path):
-    (score, _) = Benchmarks(("colours",), tasks_dir, 5).measure(models, load_tokenizer(base_folder))
+def test_the_limit_holds_for_benchmarks_too(tmp_path: Path, tasks_dir: Path, models: Any, base_folder: Path):
+    found = benchmarks(tmp_path, base_folder, Asking(("colours",), tasks_dir, limit=5))
+    (score, _) = found.measure(models, "base")
     assert (score.n, len(score.items)) == (5, 5)
 
 
-def test_a_task_that_does_not_exist_is_named_with_the_nearest(tasks_dir: Path):
+def test_a_task_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, tasks_dir: Path, base_folder: Path):
     with pytest.raises(InputError, match="colors") as refused:
-        Benchmarks(("colors",), tasks_dir, None)
+        benchmarks(tmp_path, base_folder, Asking(("colors",), tasks_dir))
     assert "colours" in refused.value.next_step
 
 
-def test_a_task_without_its_data_names_benchmarks_dir(tasks_dir: Path):
+def test_a_task_without_its_data_names_benchmarks_dir(tmp_path: Path, tasks_dir: Path, base_folder: Path):
     (tasks_dir / "items.jsonl").unlink()
     with pytest.raises(DataError, match="colours") as refused:
-        Benchmarks(("colours",), tasks_dir, None)
+        benchmarks(tmp_path, base_folder, Asking(("colours",), tasks_dir))
     assert "benchmarks_dir" in refused.value.next_step
 
 
-def test_a_template_in_a_task_file_cannot_reach_python(tasks_dir: Path, models: Any, base_folder: Path):
+def test_a_template_in_a_task_file_cannot_reach_python(tmp_path: Path, tasks_dir: Path, models: Any, base_folder: Path):
     evil = TASK.replace("{{question}}", "{{question.__class__.__mro__[1].__subclasses__()}}")
     (tasks_dir / "colours.yaml").write_text(evil)
     with pytest.raises(DataError, match="unsafe"):
-        Benchmarks(("colours",), tasks_dir, None).measure(models, load_tokenizer(base_folder))
+        benchmarks(tmp_path, base_folder, Asking(("colours",), tasks_dir)).measure(models, "base")
 
 
 def test_task_files_that_run_code_are_refused(tasks_dir: Path, settings: Settings):
