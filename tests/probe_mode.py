@@ -86,6 +86,6 @@ MODE = Mode(
     outputs=lambda request: ("counted.txt",),
     run="tests.probe_mode:run",
     report="tests.probe_mode:report",
-    uses_accelerator=True,
+    uses_accelerator=lambda _: True,
     environment=lambda _: ("PYTHONPATH",),
 )

@@ -1,6 +1,7 @@
 """What follows from the numbers: checks, one verdict, and what to do next with the evidence for it."""
 
 from ..checks import Check
+from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
 from .result import EvaluateResult, Finding, Generations, ScoreRow
@@ -13,7 +14,7 @@ def draw(result: EvaluateResult, base: Measured, finetuned: Measured | None) -> 
     """The result with its checks, verdict and recommendations."""
     checks = (
         *result.checks,
-        _finite(base, finetuned),
+        *_finite(base, finetuned),
         *_effect(base, finetuned),
         *_endings(result.generation_base, result.generation_finetuned),
         *_enough(result),
@@ -23,19 +24,23 @@ def draw(result: EvaluateResult, base: Measured, finetuned: Measured | None) -> 
     return whole.model_copy(update={"recommendations": tuple(_recommendations(whole))})
 
 
-def _finite(base: Measured, finetuned: Measured | None) -> Check:
+def _finite(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
+    if not base.likelihoods:
+        return ()
     sides = (("base", base), ("fine-tuned", finetuned))
     bad = {name: sum(not item.finite for item in one.likelihoods) for name, one in sides if one is not None}
     if not any(bad.values()):
-        return Check(name="finite", status="pass", details="Every likelihood is a finite number.", count=0)
+        return (Check(name="finite", status="pass", details="Every likelihood is a finite number.", count=0),)
     details = "Not a finite number: " + ", ".join(f"{n} rows of the {name} model" for name, n in bad.items() if n) + "."
     next_step = "The weights are broken: train again with a lower learning_rate, or take an earlier checkpoint."
-    return Check(name="finite", status="fail", details=details, count=sum(bad.values()), next_step=next_step)
+    return (Check(name="finite", status="fail", details=details, count=sum(bad.values()), next_step=next_step),)
 
 
 def _effect(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
     if finetuned is None:
         return ()
+    if not base.likelihoods:
+        return _other_answers(base, finetuned)
     changed = sum(one != other for one, other in zip(base.likelihoods, finetuned.likelihoods, strict=True))
     if changed:
         details = f"The fine-tuned model predicts {changed} of {len(base.likelihoods)} rows differently from the base."
@@ -45,6 +50,18 @@ def _effect(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
     )
     next_step = "Check that finetuned_path is the adapter that was trained, and train's report for a loss that fell."
     return (Check(name="has_effect", status="fail", details=details, count=0, next_step=next_step),)
+
+
+def _other_answers(base: Measured, finetuned: Measured) -> tuple[Check, ...]:
+    """Whether the fine-tuned model says anything else; all that can be seen of a hosted one."""
+    pairs = zip(base.answers, finetuned.answers, strict=True)
+    changed = sum(one.text != other.text for one, other in pairs)
+    if changed or not base.answers:
+        details = f"The fine-tuned model answers {changed} of {len(base.answers)} prompts otherwise than the base."
+        return (Check(name="has_effect", status="pass", details=details, count=changed),)
+    details = "The fine-tuned model answers every prompt word for word as the base does: nothing was learned."
+    next_step = "Check that finetuned_path is the tuned model's id, and the job's training loss."
+    return (Check(name="has_effect", status="warn", details=details, count=0, next_step=next_step),)
 
 
 def _endings(base: Generations | None, finetuned: Generations | None) -> tuple[Check, ...]:
@@ -111,7 +128,7 @@ def _by_verdict(result: EvaluateResult) -> list[str]:
         case "base only":
             return ["Only the base was measured. Train, then call evaluate again with finetuned_path to compare."]
         case "improved":
-            return [f"{_best(result, 'improved')} Ship it: call merge with this adapter, and export the GGUF you need."]
+            return [f"{_best(result, 'improved')} {_ship(result)}"]
         case "regressed":
             worse = _best(result, "regressed")
             return [f"{worse} Do not ship it: train with a lower learning_rate or fewer epochs, or mend the data."]
@@ -122,6 +139,12 @@ def _by_verdict(result: EvaluateResult) -> list[str]:
             return ["There are too few rows for any claim: measure more held-out rows before you decide."]
         case _:
             return [_undecided(result)]
+
+
+def _ship(result: EvaluateResult) -> str:
+    if (name := hosted_id(result.finetuned_path)) is not None:
+        return f"Use it: ask the provider for the model {name}."
+    return "Ship it: call merge with this adapter, and export the GGUF you need."
 
 
 def _undecided(result: EvaluateResult) -> str:

@@ -1,18 +1,18 @@
 """The evaluation itself: read the rows, let both models work, compare, write down."""
 
 import time
-from collections.abc import Sequence
 
 import orjson
 
 from .. import files
-from ..checks import Check
 from ..examples.types import Example, prompt_of
+from ..models.source import hosted_id
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..untrusted import clean
 from . import breakdown, conclusions, copies, flips, items, judging, overfitting, tables
 from .endpoint import Endpoint, unclear
+from .hosted import HostedContest
 from .local import LocalContest
 from .measured import Measured
 from .request import EvaluateRequest
@@ -31,12 +31,12 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     """
     began = time.monotonic()
     run.stage("reading the held-out rows")
-    contest = LocalContest(request, run)
+    contest = (LocalContest if hosted_id(request.model_name) is None else HostedContest)(request, run)
     subject = contest.subject
     endpoint = _endpoint(request)
-    result = _begun(request, subject, contest.checks, endpoint)
+    result = _begun(request, subject, endpoint)
     if request.dry_run:
-        return result.model_copy(update={"plan": contest.plan()})
+        return result.model_copy(update={"plan": contest.plan(), "checks": (*contest.checks, *result.checks)})
     sides = contest.measure()
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
@@ -50,7 +50,7 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
         "breakdown": found,
         "samples": _shown(samples, subject, request),
         "samples_path": str(request.output_dir / "samples.jsonl"),
-        "checks": (*result.checks, *memory),
+        "checks": (*contest.checks, *result.checks, *memory),
     }
     result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
     if request.judge != "none":
@@ -58,9 +58,7 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
 
 
-def _begun(
-    request: EvaluateRequest, subject: Subject, checks: Sequence[Check], endpoint: Endpoint | None
-) -> EvaluateResult:
+def _begun(request: EvaluateRequest, subject: Subject, endpoint: Endpoint | None) -> EvaluateResult:
     """The result as it stands before anything is measured."""
     judge = (endpoint.check(min(request.judge_pairs, len(subject.examples))),) if endpoint else ()
     return EvaluateResult(
@@ -74,7 +72,7 @@ def _begun(
         answer_kind_reason=subject.choice.reason,
         regression_margin=request.regression_margin,
         max_new_tokens=subject.max_new_tokens,
-        checks=(*checks, *subject.checks, *judge),
+        checks=(*subject.checks, *judge),
     )
 
 

@@ -58,7 +58,7 @@ def _key(prompt: str, reference: str) -> str:
 
 
 def _likelihood(keys: Sequence[str], base: "Measured", finetuned: "Measured") -> Iterator[ScoreItems]:
-    if not all(item.finite for item in (*base.likelihoods, *finetuned.likelihoods)):
+    if not base.likelihoods or not all(item.finite for item in (*base.likelihoods, *finetuned.likelihoods)):
         return
     sums = attrgetter("answer_nll", "answer_tokens")
     yield ScoreItems(

@@ -1,7 +1,8 @@
 """Evaluate as a mode."""
 
+from ..models.source import hosted_id
 from ..runs.mode import Mode
-from .request import EvaluateRequest, environment, inputs, outputs, resolve
+from .request import EvaluateRequest, circumstances, environment, inputs, outputs, resolve
 from .result import EvaluateResult
 
 MODE = Mode(
@@ -14,8 +15,9 @@ MODE = Mode(
     outputs=outputs,
     run="faion_finetuner.core.evaluate.evaluation:run",
     report="faion_finetuner.core.evaluate.report:report",
-    uses_accelerator=True,
+    uses_accelerator=lambda request: hosted_id(request.model_name) is None,
     environment=environment,
+    circumstances=circumstances,
     judge="faion_finetuner.core.evaluate.judging:judge",
     compare="faion_finetuner.core.evaluate.versus:compare_runs",
 )

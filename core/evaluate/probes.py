@@ -16,9 +16,9 @@ class ProbeAnswer(Model):
 
     capability: str
     right: bool
-    """Whether the right answer was the likeliest."""
-    probability: float
-    """Of the right answer among the four, 0 to 1."""
+    """Whether the right answer was the likeliest, or the one that was named."""
+    probability: float | None
+    """Of the right answer among the four, 0 to 1; None where a model only answers."""
 
 
 def ask(model: Any, tokenizer: ChatTokenizer, on_done: Callable[[int], None] | None = None) -> tuple[ProbeAnswer, ...]:
@@ -26,7 +26,7 @@ def ask(model: Any, tokenizer: ChatTokenizer, on_done: Callable[[int], None] | N
 
     The likelihood is taken per character of the answer (as lm-eval's acc_norm does), so that short ones have no lead.
     """
-    asked = list(_asked())
+    asked = list(all_probes())
     found = nll(model, [_tokenized(tokenizer, probe) for _, probe in asked], on_done)
     return tuple(_answer(capability, probe, sums) for (capability, probe), sums in zip(asked, found, strict=True))
 
@@ -36,7 +36,8 @@ def count() -> int:
     return sum(len(probes) for probes in CAPABILITIES.values())
 
 
-def _asked() -> Iterator[tuple[str, Probe]]:
+def all_probes() -> Iterator[tuple[str, Probe]]:
+    """Every question with the capability that it is of."""
     for capability, probes in CAPABILITIES.items():
         for probe in probes:
             yield capability, probe

@@ -56,9 +56,7 @@ def _probed(
     evidence = f"{right} of {len(before)} built-in questions right"
     if after:
         evidence += f", then {sum(answer.right for answer in after)}"
-    evidence += f"; probability of the right answer {_mean_probability(before):.2f}"
-    if after:
-        evidence += f", then {_mean_probability(after):.2f}"
+    evidence += _probabilities(before, after)
     found = compare(SHARE, _right(before), _right(after) if after else None, seed=0)
     row = RegressionRow(
         capability=capability,
@@ -89,5 +87,8 @@ def _gated(row: RegressionRow, margin: float) -> RegressionRow:
     return row.model_copy(update={"status": "ok" if kept else "open"})
 
 
-def _mean_probability(answers: Sequence[ProbeAnswer]) -> float:
-    return sum(answer.probability for answer in answers) / len(answers)
+def _probabilities(before: Sequence[ProbeAnswer], after: Sequence[ProbeAnswer]) -> str:
+    """The mean probability of the right answers in words; nothing of models that do not tell it."""
+    sides = [[answer.probability for answer in side if answer.probability is not None] for side in (before, after)]
+    means = [f"{sum(side) / len(side):.2f}" for side in sides if side]
+    return f"; probability of the right answer {', then '.join(means)}" if means else ""

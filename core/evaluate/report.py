@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..models.source import hosted_id
 from ..reports.markdown import bytes_size, number, table
 from ..reports.report import Figure, Report
 from . import breakdown_report, figure, judged_report, regression_report, samples_report, wording
@@ -109,14 +110,15 @@ def _plan(result: EvaluateResult) -> str:
     plan = result.plan
     assert plan is not None
     time = "unknown, because of the benchmarks" if plan.seconds is None else f"about {plan.seconds:,.0f} s"
+    here = (("Memory", bytes_size(plan.memory_bytes)), ("Time, roughly", time))
+    there = (("Cost, at most", None if plan.usd is None else f"${plan.usd:,.4f}"),)
     return table(
         ("What", "Expected"),
         (
             ("Rows", f"{plan.rows:,}"),
-            ("Tokens scored", f"{plan.scored_tokens:,}"),
+            ("Tokens read", f"{plan.scored_tokens:,}"),
             ("Tokens generated, at most", f"{plan.generated_tokens:,}"),
-            ("Memory", bytes_size(plan.memory_bytes)),
-            ("Time, roughly", time),
+            *(here if hosted_id(result.model_name) is None else there),
             ("Metrics", f"{result.answer_kind}: {result.answer_kind_reason}"),
         ),
     )
@@ -125,6 +127,8 @@ def _plan(result: EvaluateResult) -> str:
 def _perplexity(result: EvaluateResult) -> str:
     answers, loss, everything = result.perplexity, result.loss, result.perplexity_all_tokens
     if answers is None and loss is None:
+        if hosted_id(result.model_name) is not None:
+            return "Not measured: hosted models do not tell how likely given answers are."
         return "Not measured: `metrics` named neither perplexity nor loss."
     rows = (
         ("Base", *(number(one and one.base, digits) for one, digits in ((answers, 2), (loss, 4), (everything, 2)))),
@@ -200,7 +204,9 @@ def _endings(result: EvaluateResult) -> str:
     def said(name: str, one: Generations | None) -> str:
         if one is None:
             return ""
-        return f" {name}: {one.mean_tokens:,.0f} tokens on average, {one.cut} of {one.answers} cut, {one.empty} empty."
+        refused = f", {one.refused} refused" if hosted_id(result.model_name) is not None else ""
+        ended = f"{one.cut} of {one.answers} cut, {one.empty} empty{refused}"
+        return f" {name}: {one.mean_tokens:,.0f} tokens on average, {ended}."
 
     both = said("Base", result.generation_base) + said("Fine-tuned", result.generation_finetuned)
     return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}\n"

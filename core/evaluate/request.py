@@ -8,14 +8,16 @@ from pydantic import Field
 
 from .. import paths
 from ..errors import InputError, PathError
-from ..models.source import HUB_TOKEN, TRUST_LINE, check_folder, hub_environment, resolve_model
+from ..models.hosted.environment import BASE_URL, CREDENTIALS, KEY, OFFLINE, base_url, shown
+from ..models.source import HUB_TOKEN, TRUST_LINE, check_folder, hosted_id, hub_environment, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
+from .hosted_request import resolve_models
 from .result import Judge
 from .table_files import SUFFIXES
 
-ENDPOINT = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+ENDPOINT = (KEY, BASE_URL)
 PAGE = "judge.html"  # for people who judge
 
 Metric = Literal[
@@ -77,9 +79,15 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
         InputError: Something cannot be; all problems that were found are named.
     """
     problems = Problems()
-    found = {
-        "model_name": problems.attempt(lambda: _model(request.model_name, settings)),
-        "finetuned_path": problems.attempt(lambda: _finetuned(request.finetuned_path, settings)),
+    models = (
+        {
+            "model_name": problems.attempt(lambda: _model(request.model_name, settings)),
+            "finetuned_path": problems.attempt(lambda: _finetuned(request.finetuned_path, settings)),
+        }
+        if hosted_id(request.model_name) is None
+        else resolve_models(request, problems)
+    )
+    found = models | {
         "data_path": problems.attempt(lambda: _data(request.data_path, settings)),
         "benchmarks_dir": problems.attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
         "output_dir": problems.attempt(lambda: paths.confine(request.output_dir, settings)),
@@ -100,9 +108,20 @@ def _check_judge(request: EvaluateRequest, problems: Problems) -> None:
 
 
 def environment(request: EvaluateRequest) -> tuple[str, ...]:
-    """The variables behind an endpoint that judges, and the hub's login where a model or a task may lie there."""
+    """What hosted models and judges need, and the hub's login where a model or a task may lie there.
+
+    The key is for those workers alone that ask a provider something.
+    """
+    asked = hosted_id(request.model_name) is not None
     named = hub_environment(request.model_name) or ((HUB_TOKEN,) if request.benchmarks else ())
-    return (*(ENDPOINT if request.judge == "endpoint" else ()), *named)
+    key = CREDENTIALS if request.judge == "endpoint" or (asked and not request.dry_run) else ()
+    return (*(OFFLINE if asked or key else ()), *key, *named)
+
+
+def circumstances(request: EvaluateRequest) -> tuple[str, ...]:
+    """The provider, where one is asked."""
+    hosted = hosted_id(request.model_name) is not None or request.judge == "endpoint"
+    return (shown(base_url()),) if hosted else ()
 
 
 def _model(name: str, settings: Settings) -> str:
@@ -113,6 +132,10 @@ def _model(name: str, settings: Settings) -> str:
 def _finetuned(path: Path | None, settings: Settings) -> Path | None:
     if path is None:
         return None
+    if hosted_id(path) is not None:
+        raise InputError(
+            f"finetuned_path '{path}' is a hosted model, but the base is not.", "Give its base as model_name openai:..."
+        )
     folder = paths.existing(path, settings, "finetuned_path")
     if folder.suffix == ".gguf":
         raise InputError(

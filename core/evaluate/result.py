@@ -127,6 +127,8 @@ class Generations(Model):
     cut: int
     """Stopped by the token limit, not by the model."""
     empty: int
+    refused: int = 0
+    """By a hosted model or its provider."""
     mean_tokens: float
 
 
@@ -245,9 +247,12 @@ class Plan(Model):
     """Through the model once, for both models together."""
     generated_tokens: int
     """At most."""
-    memory_bytes: int
+    memory_bytes: int | None
+    """Null for hosted models."""
     seconds: float | None
     """A rough guess from the speed of this machine's arithmetic."""
+    usd: float | None = None
+    """Of hosted models, at most; null when no price is known."""
 
 
 class EvaluateResult(Model):

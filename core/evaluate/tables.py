@@ -36,6 +36,8 @@ def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: 
     }
     answers: Sums = attrgetter("answer_nll", "answer_tokens")
     everything: Sums = attrgetter("all_nll", "all_tokens")
+    if not base.likelihoods:  # a hosted model tells none
+        return fields
     if wanted is None or "perplexity" in wanted:
         fields["perplexity"] = _likelihood(PERPLEXITY, answers, base, finetuned, request.seed)
         fields["perplexity_all_tokens"] = _likelihood(PERPLEXITY, everything, base, finetuned, request.seed)
@@ -137,6 +139,7 @@ def _generations(one: Measured) -> Generations | None:
     return Generations(
         answers=len(one.answers),
         cut=sum(not answer.stopped for answer in one.answers),
+        refused=sum(answer.refused for answer in one.answers),
         empty=sum(not answer.text.strip() for answer in one.answers),
         mean_tokens=round(sum(answer.tokens for answer in one.answers) / len(one.answers), 1),
     )

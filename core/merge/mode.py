@@ -16,6 +16,6 @@ MODE = Mode(
     outputs=request.outputs,
     run="faion_finetuner.core.merge.merge:run",
     report="faion_finetuner.core.merge.report:report",
-    uses_accelerator=True,
+    uses_accelerator=lambda _: True,
     environment=lambda asked: hub_environment(asked.model_name),
 )

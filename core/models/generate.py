@@ -20,6 +20,8 @@ class Generation:
     """Whether the model ended it; False: the token limit cut it."""
     tokens: int
     """Tokens of the answer, the end token not counted."""
+    refused: bool = False
+    """Whether a hosted model, or its provider, refused to answer."""
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ from ..errors import DataError, InputError
 from ..models.hosted.environment import base_url, host_of
 from ..models.hosted.providers import Provider, provider_at
 from ..models.hosted.tokens import token_counter
+from ..personal.leaving import leaving_checks
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from .check import data_checks
 from .data import DataFile, Reading, read_data
 from .estimate import Estimated, estimate_job
-from .leaving import leaving_checks, what_leaves
+from .leaving import what_leaves
 from .offer import check_model, check_provider, warnings_about
 from .request import OpenAIRequest
 from .result import OpenAIResult
@@ -86,7 +87,11 @@ def _start(request: OpenAIRequest, made: OpenAIResult, estimated: Estimated, run
 
     sent = [path for path in (request.data_path, request.validation_path) if path is not None]
     leaving = what_leaves(sent, host_of(base_url()), on_row)
-    checks = (*made.checks, *leaving_checks(leaving), cost_check(request, estimated.estimate.usd))
+    checks = (
+        *made.checks,
+        *leaving_checks(leaving.personal_data, leaving.secrets, leaving.to),
+        cost_check(request, estimated.estimate.usd),
+    )
     made = made.model_copy(update={"leaving": leaving, "checks": checks})
     if request.dry_run:
         return made

@@ -1,7 +1,7 @@
 """Hosted fine-tuning as a mode."""
 
 from ..runs.mode import Mode
-from .request import OpenAIRequest, environment, inputs, outputs, resolve
+from .request import OpenAIRequest, circumstances, environment, inputs, outputs, resolve
 from .result import OpenAIResult
 
 MODE = Mode(
@@ -14,6 +14,7 @@ MODE = Mode(
     outputs=outputs,
     run="faion_finetuner.core.openai_jobs.job:run",
     report="faion_finetuner.core.openai_jobs.report:report",
-    uses_accelerator=False,
+    uses_accelerator=lambda _: False,
     environment=environment,
+    circumstances=circumstances,
 )

@@ -8,9 +8,10 @@ from pydantic import Field, field_validator
 
 from .. import paths
 from ..errors import FinetunerError, InputError, PathError
-from ..models.hosted.environment import BASE_URL, CREDENTIALS, KEY, OFFLINE, base_url
+from ..models.hosted.environment import BASE_URL, CREDENTIALS, KEY, OFFLINE, base_url, shown
 from ..models.hosted.providers import Method, overriding_file, provider_at
 from ..problems import Problems
+from ..runs.record import now
 from ..runs.request import RunRequest
 from ..schema import Model
 from ..settings import Settings
@@ -170,9 +171,19 @@ def environment(request: OpenAIRequest) -> tuple[str, ...]:
     return (*OFFLINE, *(CREDENTIALS if goes_online(request) else ()))
 
 
+def circumstances(request: OpenAIRequest) -> tuple[str, ...]:
+    """The provider; for what only looks ahead also the limit and the day, since offers end.
+
+    A start is the same whatever it may cost and whenever it is asked for again: it must not make a second job.
+    """
+    limits = () if goes_online(request) else (str(request.max_cost_usd), now().date().isoformat())
+    return (shown(base_url()), *limits)
+
+
 def inputs(request: OpenAIRequest) -> tuple[Path, ...]:
-    """The data, and the providers file when one stands before the built-in one."""
-    return tuple(path for path in (request.data_path, request.validation_path, overriding_file()) if path is not None)
+    """The data; for what only looks ahead also the providers file, when one stands before the built-in one."""
+    known = None if goes_online(request) else overriding_file()
+    return tuple(path for path in (request.data_path, request.validation_path, known) if path is not None)
 
 
 def outputs(request: OpenAIRequest) -> tuple[str, ...]:

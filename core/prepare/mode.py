@@ -14,6 +14,6 @@ MODE = Mode(
     outputs=outputs,
     run="faion_finetuner.core.prepare.pipeline:run",
     report="faion_finetuner.core.prepare.report:report",
-    uses_accelerator=False,
+    uses_accelerator=lambda _: False,
     environment=environment,
 )

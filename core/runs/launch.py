@@ -24,7 +24,7 @@ from .record import ENDED, RunFolder, RunRecord, RunStatus, now
 from .request import RunRequest
 
 REPORTS = ("report.md", "report.html")
-NOT_IDENTITY = {"wait_s", "rerun", "overwrite"}  # how to ask, not what for
+NOT_IDENTITY = {"wait_s", "rerun", "overwrite", "max_cost_usd"}  # how to ask, not what for
 PACKAGES = (
     "faion-finetuner",
     "torch",
@@ -81,7 +81,7 @@ def request_key(mode: Mode, request: RunRequest) -> str:
     made = {request.output_dir / name for name in (*mode.outputs(request), *REPORTS, index.RUNS)}
     found = [file for path in mode.inputs(request) for file in _files_of(path)]
     stamps = [_stamp(file) for file in found if made.isdisjoint((file, *file.parents))]  # data may lie in output_dir
-    text = json.dumps([mode.name, asked, stamps], sort_keys=True)
+    text = json.dumps([mode.name, asked, stamps, *mode.circumstances(request)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -138,7 +138,7 @@ def _create(mode: Mode, given: dict[str, Any], request: RunRequest, key: str, se
         request=given,
         resolved=request.model_dump(mode="json"),
         output_dir=request.output_dir,
-        slot=queue.slot_name() if mode.uses_accelerator else None,
+        slot=queue.slot_name() if mode.uses_accelerator(request) else None,
         environment=mode.environment(request),
         created_at=created,
         packages=_versions(),

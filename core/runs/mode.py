@@ -46,11 +46,15 @@ class Mode(Generic[RequestT, ResultT]):
     report: str
     """Address of `report(result) -> Report`."""
 
-    uses_accelerator: bool
-    """Whether runs of this mode wait for each other."""
+    uses_accelerator: Callable[[RequestT], bool]
+    """Whether a run of this request computes here; such runs wait for each other."""
 
     environment: Callable[[RequestT], tuple[str, ...]] = lambda _: ()
     """Names of further environment variables that a request's worker may see, such as that of a key."""
+
+    circumstances: Callable[[RequestT], tuple[str, ...]] = lambda _: ()
+    """What beside request and inputs decides the result, such as the address of a service; another makes another run.
+    """
 
     judge: str | None = None
     """Address of `judge(folder, verdicts, votes_path, settings) -> Page | None`, where finished runs can be judged."""

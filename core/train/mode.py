@@ -16,6 +16,6 @@ MODE = Mode(
     outputs=outputs,
     run="faion_finetuner.core.train.job:run",
     report="faion_finetuner.core.train.report:report",
-    uses_accelerator=True,
+    uses_accelerator=lambda _: True,
     environment=lambda request: (*logs.environment(request.log_to), *hub_environment(request.model_name)),
 )

@@ -59,6 +59,8 @@ class StandIn:
     """Looked at first: what goes wrong with this request."""
     always: Answer | None = None
     """Instead of all other answers."""
+    chat: Callable[[dict[str, Any]], Answer] | None = None
+    """Answers requests for a completion; without it they are all answered alike."""
 
     def let_go(self) -> None:
         """Cut the held request, and be ready to hold another."""
@@ -200,7 +202,10 @@ def _checkpoints(state: StandIn, job_id: str, **_: Any) -> Answer:
 
 
 def _chat(state: StandIn, *, body: bytes, headers: Any) -> Answer:
-    state.bodies.append(json.loads(body))
+    asked = json.loads(body)
+    state.bodies.append(asked)
+    if state.chat is not None:
+        return state.chat(asked)
     return 200, {"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Four."}}]}
 
 

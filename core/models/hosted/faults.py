@@ -23,6 +23,9 @@ class Unanswered(RemoteError):
 class Rejected(RemoteError):
     """The provider does not know what the request names, or finds it wrong."""
 
+    status: int | None = None
+    """The HTTP status that says so."""
+
 
 class Busy(RemoteError):
     """The provider refused for now, and did nothing."""
@@ -65,7 +68,7 @@ def _refused(status: int, said: str, headers: Mapping[str, str], provider: Provi
             return RemoteError(f"{name} refuses this to the account: {said}.{why}", step)
         case 404:
             step = "Check the id and the model's name, and that OPENAI_BASE_URL ends in the version, such as /v1."
-            return Rejected(f"{name} does not have this: {said}.", step)
+            return _rejected(status, f"{name} does not have this: {said}.", step)
         case 402:
             return RemoteError(f"{name} asks for payment: {said}.", "Add credit to the account.")
         case 429 if QUOTA.search(said):
@@ -80,7 +83,13 @@ def _refused(status: int, said: str, headers: Mapping[str, str], provider: Provi
         case _ if status >= 500:
             return Unanswered(f"{name} failed ({status}): {said}.", CONTACT)
         case _:
-            return Rejected(f"{name} refused the request ({status}): {said}.", "Change what it names.")
+            return _rejected(status, f"{name} refused the request ({status}): {said}.", "Change what it names.")
+
+
+def _rejected(status: int, problem: str, step: str) -> Rejected:
+    rejected = Rejected(problem, step)
+    rejected.status = status
+    return rejected
 
 
 def _said(error: Exception, key: str) -> str:
