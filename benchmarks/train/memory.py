@@ -3,7 +3,7 @@
 Run: python benchmarks/train/memory.py [--quick]
 
 Each case is a process of its own: a random Llama of the case's shape, rows of the case's length; the estimate as
-`train` makes it before a model is loaded, then the rehearsal of the longest batch (forward, backward, optimizer, a
+`train` makes it before a model is loaded, then the rehearsal of the worst batch (forward, backward, optimizer, a
 save), whose peak is the resident memory of the process. Prints a Markdown table, and the error of the peak without
 what the process takes anyway, since that part needs no estimating.
 """

@@ -17,13 +17,14 @@ from .hyperparameters import Hyperparameters, Method, Technique
 from .memory import ADAM_BYTES, GRADIENT_BYTES, NF4_BYTES, UNRUNNABLE, Footprint, Load, footprint, gathered_bytes
 from .model import trainable, weights_dtype
 from .objectives import objective_of
+from .portions import Portion, portion_of
 from .weightless import weightless_base
 
 CUDA_CONTEXT_BYTES = 0.6e9
 FIRST_STEP_BYTES = 60e6  # code and buffers that the first step loads on a CPU: benchmarks/train/memory.py
 MARGIN = 0.85  # share of the memory that may be planned with
 BY_FORMULA = "by a formula, since this model's code does not run without numbers"
-BY_REHEARSAL = "measured in a rehearsal of the longest batch"
+BY_REHEARSAL = "measured in a rehearsal of the worst batch"
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 log = logging.getLogger(__name__)
@@ -89,8 +90,8 @@ class Estimator:
     settings: Settings
     machine: Machine
     method: Method
-    longest: Callable[[int, bool], dict[str, Any]]
-    """The batch of so many longest sequences, packed or not, as the collator makes it."""
+    fullest: Callable[[Portion, bool], dict[str, Any]]
+    """The fullest such portion of the sequences, packed or not, as the collator makes it."""
 
     process_bytes: float
     """What this process takes before a model is loaded."""
@@ -129,7 +130,7 @@ class Estimator:
 
         def found(choice: bool) -> Estimate:
             decided = numbers.model_copy(update={"gradient_checkpointing": choice})
-            footprint = self._footprint(model, shape, technique, decided)
+            footprint = self._footprint(model, shape, technique, decided, sharded)
             if sharded:
                 footprint = footprint.sharded(self.processes, gathered_bytes(model, self.machine.device))
             return Estimate(technique, decided, shape, footprint, self.available, sharded=sharded)
@@ -139,10 +140,13 @@ class Estimator:
         plainly = found(False)
         return plainly if plainly.fits else found(True)
 
-    def _footprint(self, model: nn.Module, shape: Shape, technique: Technique, numbers: Hyperparameters) -> Footprint:
-        inputs = self.longest(numbers.batch_size or 1, bool(numbers.packing))
-        objective = objective_of(self.method, numbers)
-        load = Load(technique, numbers, objective, inputs, self.machine.device, self.process_bytes)
+    def _footprint(
+        self, model: nn.Module, shape: Shape, technique: Technique, numbers: Hyperparameters, sharded: bool
+    ) -> Footprint:
+        objective, device = objective_of(self.method, numbers), self.machine.device
+        portion = portion_of(numbers.batch_size or 1, device, objective, sharded)
+        inputs = self.fullest(portion, bool(numbers.packing))
+        load = Load(technique, numbers, objective, inputs, device, self.process_bytes)
         try:
             return footprint(model, load)
         except UNRUNNABLE as error:

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import gc
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,28 +19,6 @@ NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 class NonFiniteError(TrainingError):
     """A loss, a gradient or a weight is not a number; the last checkpoint is sound."""
-
-
-@dataclass
-class Portion:
-    """How many sequences of a batch are computed at once: all of them, until memory does not suffice."""
-
-    whole: int
-    """Sequences in a batch."""
-
-    size: int
-    """Sequences computed at once; divides `whole`, so that every portion of a batch is as large."""
-
-    @property
-    def portions(self) -> int:
-        """How many a batch is computed in."""
-        return self.whole // self.size
-
-    def shrink(self) -> bool:
-        """Half as many from now on, or the next smaller number that divides the batch; False when it was one."""
-        smaller = [size for size in range(1, self.size // 2 + 1) if self.whole % size == 0]
-        self.size = max(smaller, default=1)
-        return bool(smaller)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -76,7 +76,7 @@ class Load:
 
     objective: Objective
     inputs: dict[str, Any]
-    """The longest batch, as the collator makes it."""
+    """The most that is computed at once, as the collator makes it."""
 
     device: str
     """Its kind: cuda, mps or cpu."""
@@ -85,7 +85,7 @@ class Load:
 
 
 def footprint(model: nn.Module, load: Load) -> Footprint:
-    """The peak of a training step on the longest batch.
+    """The peak of a training step on the fullest portion of a batch.
 
     Weights, gradients and Adam's moments are counted; activations come from the objective's own forward and backward
     pass over `model`, which must be a meta model made trainable. It stays as it is.

@@ -13,6 +13,9 @@ from .scoring import score
 class Objective(Protocol):
     """A method of training as the trainer sees it."""
 
+    apart: bool
+    """Whether a row's loss is the same whatever rows are computed beside it."""
+
     def units(self, inputs: dict[str, Any]) -> int:
         """How many units of this batch the loss is a mean of: trained tokens, or pairs."""
         ...
@@ -32,6 +35,8 @@ class Objective(Protocol):
 
 class SupervisedLoss:
     """Learn the answers: the mean loss of the trained tokens."""
+
+    apart = True
 
     def units(self, inputs: dict[str, Any]) -> int:
         """The trained tokens."""

@@ -29,6 +29,7 @@ class PreferenceLoss:
     """What the three methods share: a mean over pairs, and how often and how far the chosen answer is ahead."""
 
     has_reference = True
+    apart = True
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
@@ -95,6 +96,8 @@ class KahnemanTversky(PreferenceLoss):
     The drift is the mean log-ratio of mismatched answers: those of another pair after this prompt. Both sides weigh
     the same, since there are as many of each.
     """
+
+    apart = False  # the drift is a mean over the batch
 
     def judge(self, model: Any, inputs: dict[str, Any]) -> Judged:
         """The mean of both answers' losses, one minus the sigmoid of the reward beyond the drift, or short of it."""

@@ -34,7 +34,7 @@ def dry_run(job: Job) -> TrainResult:
     setup = job.setup
     rehearsal = None
     if _may_rehearse(job):
-        job.run.stage("rehearsing the longest batch")
+        job.run.stage("rehearsing the worst batch")
         rehearsal, duration = _rehearsed(job)
         setup = _measured(setup, rehearsal)
     else:
@@ -57,7 +57,7 @@ def refuse_hopeless(job: Job) -> None:
 
 
 def rehearse_first(job: Job, trainer: FineTuner) -> Rehearser:
-    """Let the trainer rehearse its longest batch before its first step."""
+    """Let the trainer rehearse its worst batch before its first step."""
     rehearser = Rehearser(trainer, job.run.folder.path / SCRATCH)
     trainer.add_callback(rehearser)
     return rehearser

@@ -9,7 +9,8 @@ from .. import files
 from ..checks import Check
 from ..schema import Model
 from . import checkpoints, distributed
-from .guards import NonFiniteError, Portion, free_memory
+from .guards import NonFiniteError, free_memory
+from .portions import Portion
 from .result import Diagnosis, Difference
 from .settle import Job
 from .trainer import FineTuner

@@ -17,7 +17,6 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from .. import files
 from ..checks import Check
-from ..examples.mask import NOT_TRAINED
 from . import distributed
 from .guards import unwritable
 
@@ -31,7 +30,7 @@ class Rehearsal:
     """What the worst batch took."""
 
     rows: int
-    """Sequences in the batch."""
+    """Sequences computed at once."""
 
     tokens: int
     """In all of them, padding counted."""
@@ -44,7 +43,7 @@ class Rehearsal:
 
     loss: float
     evaluation_s: float | None
-    """Of the longest validation batch; None without validation rows."""
+    """Of the fullest portion of validation rows; None without validation rows."""
 
     evaluation_tokens: int
     save_s: float | None
@@ -103,23 +102,15 @@ def rehearse_alone(trainer: Any, scratch: Path) -> Alone:
     raise AssertionError("a training begins with on_train_begin")
 
 
-def longest(dataset: Any, size: int) -> list[dict[str, Any]]:
-    """The `size` longest sequences, those with more trained tokens first when they are equally long."""
-    lengths = [len(ids) for ids in dataset["input_ids"]]
-    trained = [len(labels) - labels.count(NOT_TRAINED) for labels in dataset["labels"]]
-    order = sorted(range(len(lengths)), key=lambda place: (lengths[place], trained[place]), reverse=True)
-    return [dataset[place] for place in order[:size]]
-
-
 def rehearse(trainer: Any, scratch: Path) -> Rehearsal:
-    """One step on the longest batch, one evaluation, one save to `scratch`, which is removed; nothing else changes.
+    """One step on the fullest portion of a batch, one evaluation, one save to `scratch`, which is removed.
 
     Weights, optimizer, random numbers and counters are afterwards as before.
 
     Raises:
         TrainingError: A checkpoint cannot be written.
     """
-    batch = longest(trainer.train_dataset, trainer.args.per_device_train_batch_size)
+    batch = trainer.portion.fullest(trainer.train_dataset)
     with _random_numbers_kept(), _peak() as peak:
         began = time.perf_counter()
         loss = _step(trainer, batch)
@@ -193,10 +184,10 @@ def _optimizer_stepped(trainer: Any, step: bool) -> Iterator[None]:
 
 
 def _evaluation(trainer: Any) -> tuple[float | None, int]:
-    """Seconds and tokens of the longest validation batch, forward only."""
+    """Seconds and tokens of the fullest portion of validation rows, forward only."""
     if trainer.eval_dataset is None:
         return None, 0
-    batch = longest(trainer.eval_dataset, trainer.args.per_device_eval_batch_size)
+    batch = trainer.evaluated.fullest(trainer.eval_dataset)
     trainer.model.eval()
     began = time.perf_counter()
     trainer.loss_of(trainer.data_collator(batch))
@@ -262,8 +253,9 @@ def _peak() -> Iterator[Peak]:
 
 def rehearsal_check(rehearsal: Rehearsal, estimated: float) -> Check:
     """What the rehearsal showed, beside the estimated peak in bytes."""
+    sequences = "one sequence" if rehearsal.rows == 1 else f"{rehearsal.rows} sequences"
     details = (
-        f"The {rehearsal.rows} longest sequences at once ({rehearsal.tokens:,} tokens): a step in "
+        f"The most that is computed at once, {rehearsal.tokens:,} tokens of {sequences}: a step in "
         f"{rehearsal.step_s:.2f} s"
     )
     if rehearsal.peak_bytes is not None:

@@ -19,9 +19,9 @@ from .base_check import base_check
 from .batches import Collator, PairCollator, collator_of, sequences
 from .estimate import Estimator, available_bytes, process_bytes
 from .plan import Setup
+from .portions import Portion
 from .preview import preview
 from .recipe import Recipe, settle
-from .rehearsal import longest
 from .request import TrainRequest
 from .result import Choice, TrainResult
 from .rows import Rows, tokenise
@@ -150,9 +150,9 @@ def _model_limit(base: Path) -> int:
 def _estimator(
     request: TrainRequest, rows: Rows, tokenizer: ChatTokenizer, base: Path, settings: Settings
 ) -> Estimator:
-    def longest_batch(size: int, packed: bool) -> dict[str, Any]:
+    def fullest(portion: Portion, packed: bool) -> dict[str, Any]:
         chosen = sequences(rows.train, rows.max_seq_length if packed else None)
-        return collator_of(request.method, padding_id(tokenizer), packed)(longest(chosen, size))
+        return collator_of(request.method, padding_id(tokenizer), packed)(portion.fullest(chosen))
 
     machine = look()
     return Estimator(
@@ -160,7 +160,7 @@ def _estimator(
         settings=settings,
         machine=machine,
         method=request.method,
-        longest=longest_batch,
+        fullest=fullest,
         process_bytes=process_bytes(machine),
         available=available_bytes(machine, request.num_processes),
         processes=request.num_processes,

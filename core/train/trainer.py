@@ -18,10 +18,11 @@ from trl.trainer.sft_trainer import SFTTrainer
 from ..runs.active import ActiveRun
 from . import checkpoints, distributed
 from .batches import LengthGrouped
-from .guards import NonFiniteError, Portion, free_memory, one_row_too_many, ran_out_of_memory, unwritable
+from .guards import NonFiniteError, free_memory, one_row_too_many, ran_out_of_memory, unwritable
 from .meter import Spent, measured
 from .model import trained_parameters
 from .objectives import Objective
+from .portions import Portion, portion_of
 
 SHOWN_ROWS = 16
 NOT_INPUTS = ("rows", "sequences")
@@ -39,8 +40,8 @@ class Sequences:
 class FineTuner(SFTTrainer):
     """Fine-tuning on tokenised rows, by any objective.
 
-    Each batch names its rows (`rows`), so that an error can. Where memory does not suffice for a batch, it is
-    computed in portions: their gradients add up to the same step.
+    Each batch names its rows (`rows`), so that an error can. A batch may be computed in portions: their gradients add
+    up to the same step. They become smaller where memory does not suffice.
     """
 
     model: Any  # never None here, whatever the base class allows
@@ -61,8 +62,9 @@ class FineTuner(SFTTrainer):
         self.saves_beginning = False
         self.spent_before: Spent | None = None
         super().__init__(data_collator=self._collated, **options)
-        self.portion = Portion(self.args.train_batch_size, self.args.train_batch_size)
-        self.evaluated = Portion(self.args.eval_batch_size, self.args.eval_batch_size)
+        device = self.args.device.type
+        self.portion = portion_of(self.args.train_batch_size, device, objective, self.sharded)
+        self.evaluated = portion_of(self.args.eval_batch_size, device, objective, self.sharded)
         self.model_accepts_loss_kwargs = True  # the loss is divided by the tokens of the whole optimizer step
         for parameter in trained_parameters(self.model):
             parameter.data = parameter.data.float()  # TRL makes QLoRA's bfloat16, in which late, small updates vanish
@@ -143,7 +145,7 @@ class FineTuner(SFTTrainer):
         return loss
 
     def with_gradient(self, model: Any, inputs: dict[str, Any], units: Any) -> torch.Tensor:
-        """Loss of one batch, with its gradient added to that of the step; in portions when memory does not suffice.
+        """Loss of one batch, with its gradient added to that of the step; in smaller portions where memory is short.
 
         Raises:
             TrainingError: Memory does not suffice for a single sequence.
@@ -176,10 +178,8 @@ class FineTuner(SFTTrainer):
         if not batch["rows"] and not self.sharded:
             return iter(())
         given: Sequences | None = batch.get("sequences")
-        if given is None or portion.size >= len(given.taken):
-            return iter([batch])
-        starts = range(0, len(given.taken), portion.size)
-        return (self.collate(given.taken[start : start + portion.size]) for start in starts)
+        groups = portion.split(given.taken) if given else ()
+        return map(self.collate, groups) if len(groups) > 1 else iter([batch])
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """What the model is given: on its device, and without what only the trainer knows about a batch."""
@@ -335,7 +335,7 @@ class FineTuner(SFTTrainer):
         return metrics
 
     def loss_of(self, batch: dict[str, Any]) -> float:
-        """The objective's sum over a batch, without gradient; in portions when memory does not suffice.
+        """The objective's sum over a batch, without gradient; in smaller portions when memory does not suffice.
 
         Raises:
             TrainingError: Memory does not suffice for a single sequence.

@@ -158,7 +158,7 @@ def test_the_rehearsal_changes_nothing_of_the_training(bench: Bench, monkeypatch
         write_pairs(bench.root / "pairs.jsonl")
         given["data_path"] = "pairs.jsonl"
     rehearsed = bench.train("rehearsed", **given)
-    assert "longest sequences at once" in found(rehearsed, "Rehearsal").details
+    assert "The most that is computed at once, " in found(rehearsed, "Rehearsal").details
     assert not (bench.active("rehearsed").folder.path / "rehearsal").exists()
     monkeypatch.setattr(Rehearser, "on_train_begin", lambda *_, **__: None)
     plain = bench.train("plain", **given)
