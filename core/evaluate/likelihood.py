@@ -9,6 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..examples.mask import NOT_TRAINED, Tokenized
+from . import prefix
+from .prefix import Prefix
+from .windows import Piece, pieces_of, window
 
 LOGITS_AT_ONCE = 100_000_000  # float32 numbers: 400 MB
 TOKENS_AT_ONCE = 8_192  # beyond it a batch does not get faster, only larger
@@ -31,6 +34,15 @@ class ItemLikelihood:
         """Whether both sums are numbers one can work with."""
         return math.isfinite(self.answer_nll) and math.isfinite(self.all_nll)
 
+    def __add__(self, other: "ItemLikelihood") -> "ItemLikelihood":
+        return ItemLikelihood(
+            self.answer_nll + other.answer_nll, self.answer_tokens + other.answer_tokens,
+            self.all_nll + other.all_nll, self.all_tokens + other.all_tokens,
+        )  # fmt: skip
+
+
+NOTHING = ItemLikelihood(0.0, 0, 0.0, 0)
+
 
 @torch.inference_mode()
 def measure(
@@ -38,68 +50,98 @@ def measure(
 ) -> list[ItemLikelihood]:
     """The likelihood of each item, in the order given.
 
-    Items are batched by length, so that hardly anything is padding; the numbers are those of one item at a time.
+    Items are batched by length, so that hardly anything is padding, and a beginning that many share is read once; the
+    numbers are those of one item at a time. An item longer than the model's window is read in several windows that
+    overlap by half: every token is predicted once.
 
     Args:
         model: A causal language model in evaluation mode.
         items: Token ids and labels; labels of -100 count only towards the sums over all tokens.
         on_done: Called after each batch with the number of items done; may raise to stop.
     """
-    results: list[ItemLikelihood | None] = [None] * len(items)
-    order = sorted(
-        range(len(items)), key=lambda i: -len(items[i].input_ids)
-    )  # the largest first: too big shows at once
-    done = 0
-    for batch in _batches(order, [len(item.input_ids) for item in items], _tokens_per_batch(model)):
-        for index, result in zip(batch, _measure_batch(model, [items[i] for i in batch]), strict=True):
-            results[index] = result
-        done += len(batch)
+    size = window(model)
+    pieces = [piece for number, item in enumerate(items) for piece in pieces_of(number, item, size)]
+    results = [NOTHING] * len(items)
+    waiting = [0] * len(items)
+    for piece in pieces:
+        waiting[piece.item] += 1
+    for batch, found in _measured(model, pieces):
+        for piece, one in zip(batch, found, strict=True):
+            results[piece.item] += one
+            waiting[piece.item] -= 1
         if on_done:
-            on_done(done)
-    return [result for result in results if result is not None]
+            on_done(waiting.count(0))
+    return results
 
 
-def _tokens_per_batch(model: Any) -> int:
-    return max(1, min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size))
+def _measured(model: Any, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[ItemLikelihood]]]:
+    budget = max(1, min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size))
+    for group in prefix.groups(pieces):
+        beginning = prefix.read(model, group.pieces[0].ids[: group.shared]) if group.shared else None
+        for batch in _batches(group.pieces, beginning.tokens if beginning else 0, budget):
+            yield batch, _measure_batch(model, batch, beginning)
 
 
-def _batches(order: list[int], lengths: list[int], budget: int) -> Iterator[list[int]]:
+def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list[Piece]]:
     """Groups of neighbours in length, longest first, within the budget of tokens and the share of padding."""
-    batch: list[int] = []
-    for index in order:
-        longest = lengths[batch[0]] if batch else 0
+    batch: list[Piece] = []
+    longest = 0
+    for piece in sorted(pieces, key=lambda piece: -len(piece.ids)):  # the largest first: too big shows at once
+        length = len(piece.ids) - shared
         too_many = (len(batch) + 1) * longest > budget
-        padding = longest - lengths[index]
-        if batch and (too_many or padding > PADDING_SHARE * longest + 1):
+        if batch and (too_many or longest - length > PADDING_SHARE * longest + 1):
             yield batch
             batch = []
-        batch.append(index)
+        if not batch:
+            longest = length
+        batch.append(piece)
     if batch:
         yield batch
 
 
-def _measure_batch(model: Any, items: list[Tokenized]) -> list[ItemLikelihood]:
-    longest = max(len(item.input_ids) for item in items)
+def _measure_batch(model: Any, pieces: list[Piece], beginning: Prefix | None) -> list[ItemLikelihood]:
+    longest = max(len(piece.ids) for piece in pieces)
     if longest < 2:  # nothing to predict
-        return [ItemLikelihood(0.0, 0, 0.0, 0) for _ in items]
-    ids = torch.zeros(len(items), longest, dtype=torch.long)
-    labels = torch.full((len(items), longest), NOT_TRAINED)
-    mask = torch.zeros(len(items), longest, dtype=torch.long)
-    for row, item in enumerate(items):
-        n = len(item.input_ids)
-        ids[row, :n] = torch.tensor(item.input_ids)
-        labels[row, :n] = torch.tensor(item.labels)
+        return [NOTHING] * len(pieces)
+    ids = torch.zeros(len(pieces), longest, dtype=torch.long)
+    answer = torch.zeros(len(pieces), longest, dtype=torch.bool)
+    mask = torch.zeros(len(pieces), longest, dtype=torch.long)
+    predicted = torch.zeros(len(pieces), longest, dtype=torch.bool)
+    for row, piece in enumerate(pieces):
+        n = len(piece.ids)
+        ids[row, :n] = torch.tensor(piece.ids)
+        answer[row, :n] = torch.tensor(piece.labels) != NOT_TRAINED
         mask[row, :n] = 1
-    device = model.device
-    ids, labels, mask = ids.to(device), labels.to(device), mask.to(device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
-    targets = ids[:, 1:]
-    nll = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape).double()
-    predicted = mask[:, 1:].bool()
-    answer = predicted & (labels[:, 1:] != NOT_TRAINED)
+        predicted[row, piece.given : n] = True
+    nll = _token_nll(model, ids.to(model.device), mask.to(model.device), beginning).cpu()
+    predicted = predicted[:, 1:]
+    answer = answer[:, 1:] & predicted
     sums = zip(
         nll.where(answer, 0).sum(1).tolist(), answer.sum(1).tolist(),
         nll.where(predicted, 0).sum(1).tolist(), predicted.sum(1).tolist(),
         strict=True,
     )  # fmt: skip
     return [ItemLikelihood(*one) for one in sums]
+
+
+def _token_nll(model: Any, ids: torch.Tensor, mask: torch.Tensor, beginning: Prefix | None) -> torch.Tensor:
+    """float64 (texts, length - 1): of each token but the first."""
+    if beginning is None:
+        return _nll(model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1], ids[:, 1:])
+    texts, shared = len(ids), beginning.tokens
+    places = torch.arange(shared, ids.shape[1], device=ids.device)
+    logits = model(
+        input_ids=ids[:, shared:],
+        attention_mask=mask,
+        position_ids=places.expand(texts, -1),
+        past_key_values=beginning.caches(texts),
+        use_cache=True,
+    ).logits[:, :-1]
+    before = _nll(beginning.logits[None, :-1], ids[:1, 1:shared]).expand(texts, -1)
+    first = beginning.logits[-1:].expand(texts, 1, -1)
+    return torch.cat([before, _nll(first, ids[:, shared : shared + 1]), _nll(logits, ids[:, shared + 1 :])], dim=1)
+
+
+def _nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    flat = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return flat.view(targets.shape).double()

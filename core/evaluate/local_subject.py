@@ -1,12 +1,12 @@
 """The held-out rows as tokens, for models that run on this machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..checks import Check, CheckStatus
 from ..errors import DataError
 from ..examples.chat import ChatTokenizer
-from ..examples.mask import Tokenized, tokenize_many
+from ..examples.mask import NOT_TRAINED, Tokenized, tokenize_many
 from ..examples.types import answer_of
 from ..models.source import local_path, read_config, resolve_model
 from ..settings import Settings
@@ -34,36 +34,42 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     """The rows to measure.
 
     Raises:
-        DataError: The file has no row with an answer that fits into the model's context.
+        DataError: The file has no row with an answer.
         ModelError: The base model or a tokenizer cannot be read.
     """
     base_path = local_path(resolve_model(request.model_name, settings), settings)
     tokenizer, checks = _tokenizer(base_path, request.finetuned_path)
     drawn = draw_rows(request)
     tokenized = tokenize_many(list(drawn.examples), tokenizer, None)
-    context = read_config(base_path).get("max_position_embeddings")
-
-    def fits(tokens: Tokenized) -> bool:
-        return bool(tokens.trained_tokens) and (not isinstance(context, int) or len(tokens.input_ids) <= context)
-
-    usable = [(one, tokens) for one, tokens in zip(drawn.examples, tokenized, strict=True) if fits(tokens)]
+    usable = [(one, tokens) for one, tokens in zip(drawn.examples, tokenized, strict=True) if tokens.trained_tokens]
     if not usable:
         raise DataError(
-            f"None of the {len(tokenized)} rows has an answer that fits into the model's context of {context} tokens.",
+            f"None of the {len(tokenized)} rows has an answer.",
             "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
         )
     examples = [example for example, _ in usable]
     prompts = [tokenizer.prompt(example) for example in examples]
     trained = training_rows.sample(drawn.training.examples, len(examples), request.seed)
     longest = max(tokenizer.count_many([answer_of(example) for example in examples]))
+    subject = subject_of(request, drawn, examples, prompts, longest, _room(base_path, tokenizer, prompts))
     return LocalSubject(
-        subject=subject_of(request, drawn, examples, prompts, longest),
+        subject=replace(subject, answer_bytes=tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)),
         base_path=base_path,
         tokenizer=tokenizer,
         tokenized=tuple(tokens for _, tokens in usable),
-        training=tuple(filter(fits, tokenize_many(trained, tokenizer, None))),
+        training=tuple(one for one in tokenize_many(trained, tokenizer, None) if one.trained_tokens),
         checks=checks,
     )
+
+
+def _answer_bytes(tokens: Tokenized, tokenizer: ChatTokenizer) -> int:
+    return len(tokenizer.decode([label for label in tokens.labels if label != NOT_TRAINED]).encode())
+
+
+def _room(base_path: Path, tokenizer: ChatTokenizer, prompts: list[str]) -> list[int] | None:
+    """Tokens that the model's window leaves beside each prompt; None when its size is not known."""
+    context = read_config(base_path).get("max_position_embeddings")
+    return [context - tokens for tokens in tokenizer.count_many(prompts)] if isinstance(context, int) else None
 
 
 def _tokenizer(base_path: Path, finetuned_path: Path | None) -> tuple[ChatTokenizer, tuple[Check, ...]]:

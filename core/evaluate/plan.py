@@ -22,7 +22,9 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
     """Tokens, memory and a rough time for both models; benchmarks cost extra and leave the time unknown."""
     subject = local.subject
     models = 1 if request.finetuned_path is None else 2
-    scored = sum(len(tokens.input_ids) for tokens in local.tokenized) + probes.count() * PROBE_TOKENS
+    scored = (
+        sum(len(tokens.input_ids) for tokens in (*local.tokenized, *local.training)) + probes.count() * PROBE_TOKENS
+    )
     prompts = sum(local.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
     generated = len(subject.asked) * subject.max_new_tokens
     parameters = _parameters(local.base_path)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from ..models.source import hosted_id
-from ..reports.markdown import bytes_size, number, table
+from ..reports.markdown import bytes_size, table
 from ..reports.report import Figure, Report
-from . import breakdown_report, figure, judged_report, regression_report, samples_report, wording
-from .result import EvaluateResult, Generations, Likelihood, ScoreRow
+from . import breakdown_report, figure, judged_report, likelihood_report, regression_report, samples_report, wording
+from .result import EvaluateResult, Generations, ScoreRow
 
 TITLE = "Model Evaluation Report"
 SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
@@ -125,42 +125,9 @@ def _plan(result: EvaluateResult) -> str:
 
 
 def _perplexity(result: EvaluateResult) -> str:
-    answers, loss, everything = result.perplexity, result.loss, result.perplexity_all_tokens
-    if answers is None and loss is None:
-        if hosted_id(result.model_name) is not None:
-            return "Not measured: hosted models do not tell how likely given answers are."
-        return "Not measured: `metrics` named neither perplexity nor loss."
-    rows = (
-        ("Base", *(number(one and one.base, digits) for one, digits in ((answers, 2), (loss, 4), (everything, 2)))),
-        (
-            "Fine-tuned",
-            *(number(one and one.finetuned, digits) for one, digits in ((answers, 2), (loss, 4), (everything, 2))),
-        ),
-        ("**Improvement**", *(_percent_change(one) for one in (answers, loss, everything))),
-    )
-    note = (
-        "Lower is better, so a minus is an improvement. Perplexity and loss count the answers' tokens alone, the last "
-        "column all tokens."
-    )
-    return (
-        table(("Model", "Perplexity", "Loss", "Perplexity, prompts included"), rows)
-        + "\n"
-        + note
-        + _evidence(answers or loss)
-    )
-
-
-def _percent_change(found: Likelihood | None) -> str | None:
-    return None if found is None or found.change_percent is None else f"{found.change_percent:+.1f}%"
-
-
-def _evidence(found: Likelihood | None) -> str:
-    if found is None:
-        return ""
-    size = f" Measured on {found.tokens:,} answer tokens of {found.n:,} rows."
-    if found.ci95 is None:
-        return size
-    return f"{size} 95% interval of the change: {wording.between(found.ci95)}%: {found.verdict}."
+    if hosted_id(result.model_name) is not None:
+        return "Not measured: hosted models do not tell how likely given answers are."
+    return likelihood_report.section(result)
 
 
 def _benchmarks(result: EvaluateResult) -> str:
@@ -205,8 +172,8 @@ def _endings(result: EvaluateResult) -> str:
         if one is None:
             return ""
         refused = f", {one.refused} refused" if hosted_id(result.model_name) is not None else ""
-        ended = f"{one.cut} of {one.answers} cut, {one.empty} empty{refused}"
-        return f" {name}: {one.mean_tokens:,.0f} tokens on average, {ended}."
+        counts = f"{one.cut} of {one.answers} cut, {one.empty} empty{refused}"
+        return f" {name}: {one.mean_tokens:,.0f} tokens on average, {counts}."
 
     both = said("Base", result.generation_base) + said("Fine-tuned", result.generation_finetuned)
     return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}\n"

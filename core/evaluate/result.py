@@ -264,11 +264,10 @@ class EvaluateResult(Model):
     evaluated_at: datetime
     rows: int
     verdict: Finding | None
-    """Over all scores; null in a dry run."""
     perplexity: Likelihood | None = None
-    """Of the answers."""
     loss: Likelihood | None = None
-    """Per answer token, nats."""
+    """Nats."""
+    bits_per_byte: Likelihood | None = None
     perplexity_all_tokens: Likelihood | None = None
     """Of prompts and answers."""
     answer_kind: AnswerKind | None = None

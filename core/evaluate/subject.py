@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..checks import Check
 from ..examples.files import read_examples
@@ -45,6 +45,8 @@ class Subject:
     max_new_tokens: int
     training: TrainingRows
     checks: tuple[Check, ...]
+    answer_bytes: tuple[int, ...] = ()
+    """UTF-8 bytes of what is learned in each row, the template's marks not counted; empty for hosted models."""
 
 
 def draw_rows(request: EvaluateRequest) -> Drawn:
@@ -60,7 +62,12 @@ def draw_rows(request: EvaluateRequest) -> Drawn:
 
 
 def subject_of(
-    request: EvaluateRequest, drawn: Drawn, usable: Sequence[Example], prompts: Sequence[str], longest_answer: int
+    request: EvaluateRequest,
+    drawn: Drawn,
+    usable: Sequence[Example],
+    prompts: Sequence[str],
+    longest_answer: int,
+    room: Sequence[int] | None = None,
 ) -> Subject:
     """What is measured: the rows that both models can take.
 
@@ -70,20 +77,25 @@ def subject_of(
         usable: Those that can be.
         prompts: What is asked of each of these, as the models get it.
         longest_answer: Tokens of the longest reference among them.
+        room: Tokens that each prompt leaves for an answer; None: enough.
     """
+    limit = min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS)
+    askable = [i for i in range(len(usable)) if room is None or room[i] >= limit]
+    choice = drawn.choice if askable else replace(drawn.choice, scores=())
     wanted = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
-    asked = range(len(usable)) if drawn.choice.scores else range(min(wanted, len(usable)))
+    asked = askable if choice.scores else askable[:wanted]
     return Subject(
         examples=tuple(usable),
         prompts=tuple(prompts),
         references=tuple(answer_of(example) for example in usable),
-        choice=drawn.choice,
+        choice=choice,
         asked=tuple(asked),
         shown=tuple(_positions(len(asked), request.samples, request.seed)),
-        max_new_tokens=min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS),
+        max_new_tokens=limit,
         training=drawn.training,
         checks=(
             _rows_check(drawn, len(usable)),
+            *_unasked_check(len(usable) - len(askable)),
             *((leakage.held_out(usable, drawn.training, request.data_path),) if request.finetuned_path else ()),
             *_unfit_check(drawn.choice),
         ),
@@ -107,10 +119,18 @@ def _rows_check(drawn: Drawn, usable: int) -> Check:
     return Check(
         name="rows",
         status="warn",
-        details=f"{details}; {left_out} left out: no answer, or longer than the model's context.",
+        details=f"{details}; {left_out} left out: they have no prompt or no answer.",
         count=left_out,
-        next_step="Shorten or drop those rows with prepare's max_length.",
+        next_step="Run prepare on the file: it drops such rows.",
     )
+
+
+def _unasked_check(count: int) -> tuple[Check, ...]:
+    if not count:
+        return ()
+    details = f"{count} prompts leave no room for an answer in the model's window: their rows count in the loss alone."
+    step = "Shorten those prompts, or drop the rows with prepare's max_length."
+    return (Check(name="prompts_fit", status="warn", details=details, count=count, next_step=step),)
 
 
 def _unfit_check(choice: Choice) -> tuple[Check, ...]:

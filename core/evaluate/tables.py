@@ -1,32 +1,29 @@
 """From what both models did, item by item, to the result's tables."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from . import regression
 from .comparison import PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
-from .likelihood import ItemLikelihood
 from .measured import Measured
 from .request import EvaluateRequest
 from .result import Generations, Likelihood, ScoreRow
 from .scores import SCORES
 from .subject import Subject
 
-Sums = Callable[[ItemLikelihood], tuple[float, int]]
-
 LOSS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1])
+BITS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1] / math.log(2))
+"""Of rows (negative log likelihood, bytes)."""
 
 
 def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: EvaluateRequest) -> dict[str, Any]:
     """The result's measured fields."""
     scores = _score_rows(subject, base, finetuned, request)
     benchmarks = _benchmark_rows(base, finetuned, request.seed)
-    wanted = request.metrics
     fields: dict[str, Any] = {
         "scores": scores,
         "benchmarks": benchmarks,
@@ -34,26 +31,55 @@ def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: 
         "generation_base": _generations(base),
         "generation_finetuned": _generations(finetuned) if finetuned else None,
     }
-    answers: Sums = attrgetter("answer_nll", "answer_tokens")
-    everything: Sums = attrgetter("all_nll", "all_tokens")
-    if not base.likelihoods:  # a hosted model tells none
-        return fields
-    if wanted is None or "perplexity" in wanted:
-        fields["perplexity"] = _likelihood(PERPLEXITY, answers, base, finetuned, request.seed)
-        fields["perplexity_all_tokens"] = _likelihood(PERPLEXITY, everything, base, finetuned, request.seed)
-    if wanted is None or "loss" in wanted:
-        fields["loss"] = _likelihood(LOSS, answers, base, finetuned, request.seed)
+    if base.likelihoods:  # a hosted model tells none
+        fields |= _likelihoods(subject, base, finetuned, request)
     return fields
 
 
-def _likelihood(statistic: Statistic, sums: Sums, base: Measured, finetuned: Measured | None, seed: int) -> Likelihood:
-    rows = np.asarray([sums(item) for item in base.likelihoods], dtype=np.float64)
-    others = np.asarray([sums(item) for item in finetuned.likelihoods], dtype=np.float64) if finetuned else None
-    n, tokens = len(rows), int(rows[:, 1].sum())
+def _likelihoods(
+    subject: Subject, base: Measured, finetuned: Measured | None, request: EvaluateRequest
+) -> dict[str, Likelihood]:
+    wanted, seed = ("perplexity", "loss") if request.metrics is None else request.metrics, request.seed
+    answer_tokens = [item.answer_tokens for item in base.likelihoods]
+    all_tokens = [item.all_tokens for item in base.likelihoods]
+    answers, everything = (
+        [None if one is None else [getattr(item, nll) for item in one.likelihoods] for one in (base, finetuned)]
+        for nll in ("answer_nll", "all_nll")
+    )
+    fields: dict[str, Likelihood] = {}
+    if "perplexity" in wanted:
+        fields["perplexity"] = _likelihood(PERPLEXITY, answers, answer_tokens, answer_tokens, seed)
+        fields["perplexity_all_tokens"] = _likelihood(PERPLEXITY, everything, all_tokens, all_tokens, seed)
+    if "loss" in wanted:
+        fields["loss"] = _likelihood(LOSS, answers, answer_tokens, answer_tokens, seed)
+    if fields and sum(subject.answer_bytes):
+        fields["bits_per_byte"] = _likelihood(BITS, answers, subject.answer_bytes, answer_tokens, seed)
+    return fields
+
+
+def _likelihood(
+    statistic: Statistic,
+    nll: Sequence[Sequence[float] | None],
+    sizes: Sequence[int],
+    tokens: Sequence[int],
+    seed: int,
+) -> Likelihood:
+    """One measure of both models.
+
+    Args:
+        statistic: Of rows (negative log likelihood, size).
+        nll: The base's by item; the fine-tuned model's or None.
+        sizes: What each item's sum is shared out over.
+        tokens: Predicted tokens of each item.
+        seed: Of the resampling.
+    """
+    rows, others = (None if one is None else np.stack([one, sizes], axis=1).astype(np.float64) for one in nll)
+    assert rows is not None
+    n, total = len(rows), sum(tokens)
     if others is not None and not np.isfinite(others).all():  # told by the check "finite"; the base still counts
         others = None
     if not np.isfinite(rows).all():
-        return Likelihood(base=None, n=n, tokens=tokens)
+        return Likelihood(base=None, n=n, tokens=total)
     found = compare(statistic, rows, others, seed)
     return Likelihood(
         base=_finite(found.base),
@@ -63,7 +89,7 @@ def _likelihood(statistic: Statistic, sums: Sums, base: Measured, finetuned: Mea
         p_value=found.p_value,
         detectable=found.detectable,
         n=n,
-        tokens=tokens,
+        tokens=total,
         verdict=None if found.p_value is None else judge(found, found.p_value, higher_is_better=False),
     )
 

@@ -1,6 +1,7 @@
 """The whole mode on a tiny model with a random adapter."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,47 @@ def test_base_and_adapter_are_measured_on_the_same_rows(
     assert len(lines) == 24
     assert set(lines[0]) == {"prompt", "reference", "base", "finetuned", "flip"}
     assert any(line["base"] != line["finetuned"] for line in lines)
+
+
+def test_bits_per_byte_share_the_loss_of_the_answers_out_over_their_utf_8_bytes(
+    world: World, base_folder: Path, adapter_folder: Path
+):
+    answers = ["a red stone", "grün", "a", "die blaue Wolke am Fenster"] * 3
+    rows = [
+        {"messages": [{"role": "user", "content": f"Row {n}?"}, {"role": "assistant", "content": answer}]}
+        for n, answer in enumerate(answers)
+    ]
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
+    result = world.run(model_name=str(base_folder), finetuned_path=adapter_folder, data_path=data)
+    assert result.loss is not None
+    assert result.loss.base is not None
+    assert result.bits_per_byte is not None
+    bits = result.loss.base * result.loss.tokens / math.log(2)
+    assert result.bits_per_byte.base == pytest.approx(bits / sum(len(answer.encode()) for answer in answers))
+    assert result.bits_per_byte.ci95 is not None
+    assert result.bits_per_byte.change_percent == pytest.approx(result.loss.change_percent)
+    table = report(result).markdown.split("## Benchmark Results")[0]
+    assert "| Model | Perplexity | Loss | Bits per byte | Perplexity, prompts included |" in table
+    interval = next(line for line in table.splitlines() if line.startswith("| 95% interval |"))
+    assert interval.count("%") == 5
+
+
+def test_rows_longer_than_the_window_count_in_the_loss_and_are_not_asked_where_no_answer_fits(
+    world: World, base_folder: Path, adapter_folder: Path
+):
+    rows = tiny_rows(12, seed=6)
+    rows[3]["messages"][0]["content"] = "I see a red apple. " * 120
+    rows[4]["messages"][1]["content"] = "A blue stone. " * 20
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
+    result = world.run(model_name=str(base_folder), finetuned_path=adapter_folder, data_path=data)
+    assert result.rows == 12
+    assert result.perplexity_all_tokens is not None
+    assert result.perplexity_all_tokens.n == 12
+    assert result.perplexity_all_tokens.tokens > 512 + 11
+    assert {row.n for row in result.scores} == {11}
+    (fit,) = (check for check in result.checks if check.name == "prompts_fit")
+    assert (fit.status, fit.count) == ("warn", 1)
+    assert statuses(result)["rows"] == "pass"
 
 
 def test_the_run_leaves_exactly_these_files(world: World, prepared: Path, base_folder: Path, adapter_folder: Path):

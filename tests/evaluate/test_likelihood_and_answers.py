@@ -1,5 +1,6 @@
 """Likelihood against one text at a time; greedy answers against transformers' own generate."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,52 @@ def test_batched_likelihoods_equal_those_of_one_text_at_a_time(model: Any, token
         assert one.all_nll / one.all_tokens == pytest.approx(everything, rel=1e-4)
         assert one.answer_nll / one.answer_tokens == pytest.approx(answer, rel=1e-4)
         assert one.answer_tokens == sum(label != -100 for label in item.labels[1:])
+
+
+def one_at_a_time(model: Any, ids: list[int]) -> list[float]:
+    """Minus the log-probability of each token but the first, after all that stand before it in a window of 512."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+    return [-logits[place, token].item() for place, token in enumerate(ids[1:])]
+
+
+@pytest.mark.parametrize("shared", [5, 16, 40])
+def test_a_beginning_that_texts_share_is_read_once_and_changes_no_number(
+    model: Any, shared: int, monkeypatch: pytest.MonkeyPatch
+):
+    generator = random.Random(shared)
+    start = [generator.randrange(3, 300) for _ in range(shared)]
+    rows = [start + [generator.randrange(3, 300) for _ in range(length)] for length in (1, 9, 9, 30, 31, 2)]
+    rows.append([generator.randrange(3, 300) for _ in range(25)])
+    items = [Tokenized(ids, [-100, -100, *ids[2:]], 0, 0, 1) for ids in rows]
+    read = 0
+    forward = type(model).forward
+
+    def counted(self: Any, *given: Any, **named: Any) -> Any:
+        nonlocal read
+        read += named["input_ids"].numel()
+        return forward(self, *given, **named)
+
+    monkeypatch.setattr(type(model), "forward", counted)
+    found = measure(model, items)
+    assert (read < sum(map(len, rows))) == (shared >= 16)
+    for ids, one in zip(rows, found, strict=True):
+        each = one_at_a_time(model, ids)
+        assert one.all_nll == pytest.approx(sum(each), rel=1e-5)
+        assert (one.all_tokens, one.answer_tokens) == (len(ids) - 1, len(ids) - 2)
+        assert one.answer_nll == pytest.approx(sum(each[1:]), rel=1e-5)
+
+
+def test_a_text_longer_than_the_window_is_read_in_strides_that_predict_each_token_once(model: Any):
+    generator = random.Random(3)
+    ids = [generator.randrange(3, 300) for _ in range(512 + 256 + 100)]
+    labels = [-100] * 600 + ids[600:]
+    (found,) = measure(model, [Tokenized(ids, labels, 0, 0, 1)])
+    first, second, last = (one_at_a_time(model, ids[start : start + 512]) for start in (0, 256, 356))
+    expected = [*first, *second[-256:], *last[-100:]]
+    assert (found.all_tokens, found.answer_tokens) == (len(ids) - 1, len(ids) - 600)
+    assert found.all_nll == pytest.approx(sum(expected), rel=1e-5)
+    assert found.answer_nll == pytest.approx(sum(expected[599:]), rel=1e-5)
 
 
 def test_choices_that_share_a_prompt_are_as_likely_as_each_whole_text(model: Any, tokenizer: ChatTokenizer):

@@ -1,0 +1,75 @@
+"""A beginning that many texts share, such as a system turn, read by the model once for all of them."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .windows import Piece
+
+SHORTEST = 16  # tokens worth sharing
+FEWEST = 4  # texts worth sharing for
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pieces and how many of their first tokens are the same; 0 when they share nothing."""
+
+    shared: int
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What the model made of a beginning."""
+
+    tokens: int
+    logits: torch.Tensor
+    """(tokens, vocabulary)."""
+    cache: Any
+
+    def caches(self, texts: int) -> Any:
+        """The model's state after the beginning, once for each text."""
+        cache = copy.deepcopy(self.cache)
+        cache.reorder_cache(torch.zeros(texts, dtype=torch.long, device=self.logits.device))
+        return cache
+
+
+def groups(pieces: Sequence[Piece]) -> Iterator[Group]:
+    """The pieces by the beginning that they share, those that share none last."""
+    by_start: dict[tuple[int, ...], list[Piece]] = {}
+    alone: list[Piece] = []
+    for piece in pieces:
+        if piece.given == 1 and len(piece.ids) > SHORTEST:
+            by_start.setdefault(tuple(piece.ids[:SHORTEST]), []).append(piece)
+        else:
+            alone.append(piece)
+    for found in by_start.values():
+        if len(found) < FEWEST:
+            alone += found
+        else:
+            yield Group(_shared([piece.ids for piece in found]), found)
+    if alone:
+        yield Group(0, alone)
+
+
+def _shared(texts: Sequence[list[int]]) -> int:
+    """How many first tokens all have in common, at least one being left to each."""
+    room = min(map(len, texts)) - 1
+    pairs = zip(min(texts), max(texts), strict=False)  # in alphabetical order these two differ first
+    return min(room, next((n for n, (one, other) in enumerate(pairs) if one != other), room))
+
+
+def read(model: Any, ids: Sequence[int]) -> Prefix | None:
+    """Let the model read a beginning; None when its state is of a kind that more than one token cannot go on from."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    cache: Any = DynamicCache(config=model.config)
+    tokens = torch.tensor([ids], device=model.device)
+    logits = model(input_ids=tokens, past_key_values=cache, use_cache=True).logits[0]
+    if not all(type(layer) is DynamicLayer for layer in cache.layers):
+        return None
+    return Prefix(len(ids), logits, cache)
