@@ -3,7 +3,8 @@
 Some clients refuse `anyOf` in inputs or references anywhere, and every token of a schema is paid for in every
 conversation. So titles go; an input is flat, closed and without references, and an optional argument is simply not
 required; an output names the fields of the reply, of the result and of what that holds, and describes those of the
-result, with their types. The innermost ones speak through their names alone; their models' docstrings say the rest.
+result, with their types. Those of the reply and the innermost ones speak through their names alone; their models'
+docstrings say the rest.
 """
 
 import json
@@ -31,6 +32,7 @@ NOISE_IN_OUTPUT = frozenset(
 TOLD_IN_INSTRUCTIONS = ("Check",)  # the same in five outputs; the server's instructions give its fields
 TOLD_BY_THEMSELVES = ("Event", "HostedMetric", "HostedCheckpoint", "TunedModel", "Leaving")  # plain words in each reply
 PLAIN_OBJECTS = (*TOLD_IN_INSTRUCTIONS, *TOLD_BY_THEMSELVES)
+UNSHAPED = (("items", {"type": "object"}), ("items", {}))  # a list of what is not described says no more than "array"
 SHAPED_LEVELS = 2  # of a result: its fields, and the fields of the objects that they hold
 
 
@@ -51,13 +53,12 @@ def output_schema(model: type[Model]) -> dict[str, Any]:
     definitions |= {name: {"type": "object"} for name in PLAIN_OBJECTS if name in definitions}
     text = json.dumps([schema, definitions])
     shared = {name for name in definitions if text.count(f'"#/$defs/{name}"') > 1 and "properties" in definitions[name]}
-    plain = _plain_output(_inlined(schema, definitions, shared), levels=1, described=False)
     result = _inlined(schema["properties"]["result"], definitions, shared)
-    plain["properties"]["result"] = _plain_output(result, levels=SHAPED_LEVELS, described=True)
+    shaped = {"result": _plain_output(result, levels=SHAPED_LEVELS, described=True)}
+    plain = {"type": "object", "properties": {name: {} for name in schema["properties"]} | shaped}
     bodies = {name: _inlined(definitions[name], definitions, shared) for name in sorted(shared)}
     used = {name: body for name, body in bodies.items() if f'"#/$defs/{name}"' in json.dumps(plain)}
     kept = {name: _plain_output(body, levels=1, described=False) for name, body in used.items()}
-    plain = {"type": "object"} | plain
     return plain | ({"$defs": kept} if kept else {})
 
 
@@ -103,7 +104,8 @@ def _plain_output(node: Any, levels: int, described: bool) -> Any:
     if "$ref" in node and levels == 0:
         return {"type": "object"}
     if "properties" not in node:
-        return {key: _plain_output(value, levels, described) for key, value in node.items()}
+        plain = {key: _plain_output(value, levels, described) for key, value in node.items()}
+        return {key: value for key, value in plain.items() if (key, value) not in UNSHAPED}
     if levels == 0:
         return {"type": node["type"]}
     fields = {name: _plain_output(field, levels - 1, described=False) for name, field in node["properties"].items()}

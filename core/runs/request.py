@@ -26,4 +26,4 @@ class RunRequest(Model):
     """Start anew though the same run exists."""
 
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Seed of every random choice."""
+    """Random seed."""
