@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from . import text_match
-from .request import Metric
-from .result import AnswerKind, TextScore
+from . import scores, text_match
+from .result import AnswerKind
 
 NEARLY_ALL = 0.9
 MAX_LABELS = 20
@@ -14,14 +13,14 @@ MIN_ROWS_PER_LABEL = 3  # on average; fewer repeats are no classes
 MAX_LABEL_CHARACTERS = 40
 SHORT_WORDS = 5
 
-FITTING: dict[AnswerKind, tuple[TextScore, ...]] = {
+FITTING: dict[AnswerKind, tuple[str, ...]] = {
     "labels": ("accuracy", "f1"),
     "json": ("exact_match", "json_valid", "json_fields"),
     "numbers": ("number_match",),
     "short text": ("exact_match", "token_f1", "chrf"),
     "text": ("bleu", "chrf", "rouge1", "rouge2", "rougeL"),
 }
-NEEDS: dict[TextScore, AnswerKind] = {
+NEEDS: dict[str, AnswerKind] = {
     "accuracy": "labels",
     "f1": "labels",
     "json_valid": "json",
@@ -30,7 +29,7 @@ NEEDS: dict[TextScore, AnswerKind] = {
 }
 """Scores that mean nothing for other answers."""
 
-ROUGE: tuple[TextScore, ...] = ("rouge1", "rouge2", "rougeL")
+ROUGE: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Choice:
 
     kind: AnswerKind
     reason: str
-    scores: tuple[TextScore, ...]
-    unfit: tuple[TextScore, ...]
+    scores: tuple[str, ...]
+    unfit: tuple[str, ...]
     """Metrics that were asked for but mean nothing here."""
 
 
-def choose(references: Sequence[str], asked: Sequence[Metric] | None) -> Choice:
+def choose(references: Sequence[str], asked: Sequence[str] | None) -> Choice:
     """The text scores that fit the references, or those of the asked ones that do.
 
     Args:
@@ -54,13 +53,15 @@ def choose(references: Sequence[str], asked: Sequence[Metric] | None) -> Choice:
     kind, reason = _kind(references)
     latin = _is_latin(references)
     if asked is None:
-        fitting: tuple[TextScore, ...] = FITTING[kind]
+        fitting: tuple[str, ...] = FITTING[kind]
         if not latin and set(ROUGE) & set(fitting):
             fitting = tuple(name for name in fitting if name not in ROUGE)
             reason += "; ROUGE is left out, since it counts only words in Latin letters"
         return Choice(kind, reason, fitting, ())
-    names: list[TextScore] = [name for metric in asked for name in _expand(metric)]
-    unfit: set[TextScore] = {name for name in names if NEEDS.get(name, kind) != kind}
+    names: list[str] = [name for metric in asked for name in _expand(metric)]
+    for name in names:
+        scores.find(name)  # what cannot be imported is said before anything is measured
+    unfit: set[str] = {name for name in names if NEEDS.get(name, kind) != kind}
     if not latin:
         unfit |= set(ROUGE) & set(names)
     return Choice(
@@ -68,7 +69,7 @@ def choose(references: Sequence[str], asked: Sequence[Metric] | None) -> Choice:
     )
 
 
-def _expand(metric: Metric) -> tuple[TextScore, ...]:
+def _expand(metric: str) -> tuple[str, ...]:
     match metric:
         case "perplexity" | "loss":
             return ()

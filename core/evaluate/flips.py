@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from .measured import Measured
 from .result import Flip, Sample
-from .scores import SCORES
+from .scores import find
 from .subject import Subject
 
 ORDER: tuple[Flip, ...] = ("lost", "gained")  # what got worse is read first
@@ -12,7 +12,7 @@ ORDER: tuple[Flip, ...] = ("lost", "gained")  # what got worse is read first
 
 def flips(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Flip | None]:
     """For each row that was answered; by the first score that is right or wrong, None throughout without one."""
-    score = next((SCORES[name] for name in subject.choice.scores if SCORES[name].statistic.binary), None)
+    score = next((one for one in map(find, subject.choice.scores) if one.statistic.binary), None)
     if score is None or finetuned is None:
         return [None] * len(subject.asked)
     references = [subject.references[i] for i in subject.asked]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import files
 from ..schema import Model
-from .scores import SCORES
+from .scores import find
 
 if TYPE_CHECKING:  # both import torch, and runs are compared where it is not loaded
     from .measured import Measured
@@ -75,12 +75,13 @@ def _likelihood(keys: Sequence[str], base: "Measured", finetuned: "Measured") ->
 def _texts(keys: Sequence[str], subject: "Subject", base: "Measured", finetuned: "Measured") -> Iterator[ScoreItems]:
     references = [subject.references[i] for i in subject.asked]
     for name in subject.choice.scores:
-        rows = SCORES[name].rows
+        score = find(name)
+        rows = score.rows
         yield ScoreItems(
             name=HELD_OUT,
             metric=name,
             kind="text",
-            higher_is_better=True,
+            higher_is_better=score.statistic.higher_is_better,
             keys=tuple(keys[i] for i in subject.asked),
             base=_plain(rows([answer.text for answer in base.answers], references)),
             finetuned=_plain(rows([answer.text for answer in finetuned.answers], references)),

@@ -1,8 +1,8 @@
 """What to evaluate, and the light checks of it."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from ..models.source import HUB_TOKEN, TRUST_LINE, check_folder, hosted_id, hub_
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
+from ..untrusted import quote
+from . import scorers
 from .hosted_request import resolve_models
 from .result import Judge
 from .table_files import SUFFIXES
@@ -20,10 +22,10 @@ from .table_files import SUFFIXES
 ENDPOINT = (KEY, BASE_URL)
 PAGE = "judge.html"  # for people who judge
 
-Metric = Literal[
+METRICS = (
     "perplexity", "loss", "exact_match", "accuracy", "f1", "number_match", "json_valid", "json_fields", "token_f1",
     "bleu", "chrf", "rouge",
-]  # fmt: skip
+)  # fmt: skip
 
 
 class EvaluateRequest(RunRequest):
@@ -38,8 +40,9 @@ class EvaluateRequest(RunRequest):
     data_path: Path
     """Held-out rows: a JSONL file, or prepare's output_dir (then its valid.jsonl)."""
 
-    metrics: tuple[Metric, ...] | None = None
-    """Metrics to compute. Default: chosen by the data."""
+    metrics: tuple[str, ...] | None = None
+    """Of perplexity, loss, exact_match, accuracy, f1, number_match, json_valid, json_fields, token_f1, bleu, chrf,
+    rouge, installed scorers. Default: by the data."""
 
     benchmarks: tuple[str, ...] = ()
     """lm-eval task names, e.g. mmlu, hellaswag; data from the hub or benchmarks_dir."""
@@ -92,9 +95,21 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
         "benchmarks_dir": problems.attempt(lambda: _benchmarks_dir(request.benchmarks_dir, settings)),
         "output_dir": problems.attempt(lambda: paths.confine(request.output_dir, settings)),
     }
+    _check_metrics(request, problems)
     _check_judge(request, problems)
     problems.raise_any()
     return request.model_copy(update=found)
+
+
+def _check_metrics(request: EvaluateRequest, problems: Problems) -> None:
+    known = (*METRICS, *scorers.names())
+    for name in request.metrics or ():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
+            problems.add(
+                f"metrics: there is no {quote(name)}, neither here nor as an entry point {scorers.GROUP}.", hint
+            )
 
 
 def _check_judge(request: EvaluateRequest, problems: Problems) -> None:

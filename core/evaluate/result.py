@@ -14,10 +14,6 @@ AnswerKind = Literal["labels", "json", "numbers", "short text", "text"]
 Flip = Literal["gained", "lost"]
 Judge = Literal["none", "assistant", "human", "endpoint"]
 Choice = Literal["A", "B", "tie", "both bad"]
-TextScore = Literal[
-    "accuracy", "f1", "exact_match", "number_match", "json_valid", "json_fields", "token_f1", "bleu", "chrf",
-    "rouge1", "rouge2", "rougeL",
-]  # fmt: skip
 
 
 class Interval(NamedTuple):

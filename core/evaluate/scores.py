@@ -1,14 +1,14 @@
 """Text scores: an answer against its reference, as item rows that `comparison` can pair and resample."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from . import text_match
+from . import scorers, text_match
 from .comparison import MEAN, SHARE, Array, Statistic, rows_of
-from .result import TextScore
 
 Texts = Sequence[str]
 
@@ -24,11 +24,30 @@ class Score:
     statistic: Statistic
 
 
-SCORES: dict[TextScore, Score] = {}
-"""Every text score by name, in the order in which reports show them."""
+SCORES: dict[str, Score] = {}
+"""Every text score by name, in the order in which reports show them; those of other packages once asked for."""
 
 
-def score(name: TextScore, label: str, statistic: Statistic) -> Callable[..., Callable[[Texts, Texts], Array]]:
+def find(name: str) -> Score:
+    """The score of this name, here or from another package.
+
+    Raises:
+        InputError: There is none, or it cannot be imported.
+    """
+    if name not in SCORES:
+        found = scorers.load(name)
+        shape = SHARE if found.right_or_wrong else MEAN
+        SCORES[name] = Score(
+            found.label, partial(_each, found), replace(shape, higher_is_better=found.higher_is_better)
+        )
+    return SCORES[name]
+
+
+def _each(function: Callable[[str, str], float], answers: Texts, references: Texts) -> Array:
+    return rows_of([function(a, r) for a, r in zip(answers, references, strict=True)])
+
+
+def score(name: str, label: str, statistic: Statistic) -> Callable[..., Callable[[Texts, Texts], Array]]:
     """Register the decorated function, which makes item rows, as a score."""
 
     def register(rows: Callable[[Texts, Texts], Array]) -> Callable[[Texts, Texts], Array]:
@@ -145,7 +164,7 @@ def _chrf() -> Any:
     return CHRF()
 
 
-def _register_sacrebleu(name: TextScore, label: str, metric: Callable[[], Any]) -> None:
+def _register_sacrebleu(name: str, label: str, metric: Callable[[], Any]) -> None:
     rows, statistic = _sacrebleu(metric)
     SCORES[name] = Score(label, rows, statistic)
 

@@ -12,7 +12,7 @@ from .comparison import PERPLEXITY, Comparison, Statistic, compare, holm, judge,
 from .measured import Measured
 from .request import EvaluateRequest
 from .result import Generations, Likelihood, ScoreRow
-from .scores import SCORES
+from .scores import find
 from .subject import Subject
 
 LOSS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1])
@@ -104,10 +104,10 @@ def _score_rows(
     references = [subject.references[i] for i in subject.asked]
     found = []
     for name in subject.choice.scores:
-        score = SCORES[name]
+        score = find(name)
         rows = score.rows([answer.text for answer in base.answers], references)
         others = score.rows([answer.text for answer in finetuned.answers], references) if finetuned else None
-        found.append((name, True, compare(score.statistic, rows, others, request.seed)))
+        found.append((name, score.statistic.higher_is_better, compare(score.statistic, rows, others, request.seed)))
     return _judged("held-out rows", found)
 
 

@@ -12,7 +12,7 @@ from . import wording
 from .comparison import ALPHA, PERPLEXITY, Array, Statistic, compare, holm, statistic_of
 from .items import ITEMS, Items, ScoreItems
 from .result import ComparedScore, ScoreRow
-from .scores import SCORES
+from .scores import find
 
 SEED = 42
 
@@ -40,7 +40,7 @@ class _Common:
             case "perplexity":
                 return PERPLEXITY
             case "text":
-                return next(score.statistic for name, score in SCORES.items() if name == self.first.metric)
+                return find(self.first.metric).statistic
             case _:
                 return statistic_of(*self.tuned)
 

@@ -17,7 +17,7 @@ ANSWERS = ["The cat sat on a mat.", "A slow brown fox jumps high.", "It was sunn
 
 
 def scored(name: str, answers: list[str], references: list[str]) -> float:
-    score = SCORES[name]  # type: ignore[index]
+    score = SCORES[name]
     return compare(score.statistic, score.rows(answers, references), None, seed=0).base
 
 
