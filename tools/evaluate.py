@@ -3,6 +3,7 @@
 from ..core.evaluate.mode import MODE
 from ..core.evaluate.request import EvaluateRequest, is_adapter
 from ..core.evaluate.result import EvaluateResult
+from ..core.models.source import hosted_id
 from .modes import mode_tool
 from .spec import Hints, NextStep
 
@@ -32,12 +33,14 @@ def _to_judge(result: EvaluateResult) -> tuple[NextStep, ...]:
 
 
 def _by_verdict(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
-    shared = {"model_name": request.model_name}
-    beside = {name: str(request.output_dir.parent / name) for name in ("merged", "trained")}
-    train = {**shared, "data_path": str(request.data_path.parent), "output_dir": beside["trained"]}
     if request.dry_run:
         same = request.model_dump(mode="json", exclude={"dry_run"}, exclude_defaults=True)
         return (NextStep(tool="evaluate", arguments=same, why="Nothing stands in the way: measure."),)
+    if hosted_id(request.model_name) is not None:
+        return _after_hosted(request, result)
+    shared = {"model_name": request.model_name}
+    beside = {name: str(request.output_dir.parent / name) for name in ("merged", "trained")}
+    train = {**shared, "data_path": str(request.data_path.parent), "output_dir": beside["trained"]}
     if result.verdict == "base only":
         return (NextStep(tool="train", arguments=train, why="Train, then evaluate again with finetuned_path."),)
     merge = {**shared, "adapter_path": str(request.finetuned_path), "output_dir": beside["merged"], "gguf": ["q4_k_m"]}
@@ -47,6 +50,17 @@ def _by_verdict(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextS
         gentler = {**train, "output_dir": beside["trained"] + "-2", "hyperparameters": {"learning_rate": 1e-4}}
         return (NextStep(tool="train", arguments=gentler, why="Train again with other hyperparameters."),)
     return ()
+
+
+def _after_hosted(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextStep, ...]:
+    base, tuned = hosted_id(request.model_name), hosted_id(request.finetuned_path)
+    if tuned is not None and result.verdict in ("improved", "mixed"):
+        chat = {"action": "chat", "model": tuned, "prompt": "<prompt>"}
+        return (NextStep(tool="openai", arguments=chat, why="Ask the tuned model."),)
+    if tuned is not None and result.verdict != "regressed":
+        return ()
+    again = {"action": "start", "model": base, "data_path": "<training rows>", "dry_run": True}
+    return (NextStep(tool="openai", arguments=again, why="See what tuning this model would send away and cost."),)
 
 
 TOOL = mode_tool(

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from ..core.errors import DataError, InputError
 from ..core.reports.markdown import shorten
 from ..core.runs import launch, watch
 from ..core.runs.mode import Mode
 from ..core.runs.record import RunFolder, RunStatus
 from .spec import Caller, Hints, NextStep, NextSteps, Reply, Tool, ToolName
 
+ASKED_WRONGLY = (InputError.code, DataError.code)  # the same run would end in the same way
 REPORT_LIMIT = 6_000  # characters; about 1,500 tokens
 
 
@@ -65,8 +67,11 @@ def _meanwhile(folder: RunFolder, status: RunStatus) -> tuple[NextStep, ...]:
 
     match status.status:
         case "failed":
-            return step("logs", "See what the worker printed."), step("resume", "Go on from the last checkpoint.")
+            logs = step("logs", "See what the worker printed.")
+            if status.error is not None and status.error.code in ASKED_WRONGLY:
+                return (logs,)
+            return logs, step("resume", "Go on from what it has saved.")
         case "cancelled":
-            return (step("resume", "Go on from the last checkpoint."),)
+            return (step("resume", "Go on from what it has saved."),)
         case _:
             return step("wait", "Wait for the end, up to 25 s a call."), step("cancel", "Stop it; what it saved stays.")

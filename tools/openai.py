@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 
+from ..core.models.source import HOSTED
 from ..core.openai_jobs.mode import MODE
 from ..core.openai_jobs.request import OVER_DATA, OpenAIRequest, resolve
 from ..core.openai_jobs.result import OpenAIResult
@@ -25,7 +26,7 @@ BEYOND_THE_DATA = {"Model", "Provider", "Cost"}
 def next_steps(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, ...]:
     """Repair what fails; then price it, see what leaves, start; then ask the tuned model."""
     if request.action not in OVER_DATA or (request.action == "start" and not request.dry_run):
-        return _after_training(result)
+        return _after_training(request, result)
     data = str(request.data_path)
     same = {"data_path": data, "method": request.method}
     if request.validation_path:
@@ -42,10 +43,10 @@ def next_steps(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, 
         arguments={"data_path": data, "model_name": "smollm2-135m-instruct", "output_dir": "<new folder>"},
         why="Train an open model on the same data: no upload, no fee, and it stays yours.",
     )
-    return (train,) if failed else (_onward(request, same), train)
+    return (train,) if failed else (_onward(request, result, same), train)
 
 
-def _onward(request: OpenAIRequest, same: dict[str, str]) -> NextStep:
+def _onward(request: OpenAIRequest, result: OpenAIResult, same: dict[str, str]) -> NextStep:
     model = request.model or "<hosted model>"
     match request.action:
         case "check":
@@ -56,14 +57,27 @@ def _onward(request: OpenAIRequest, same: dict[str, str]) -> NextStep:
             return NextStep(tool="openai", arguments=arguments, why="See what would leave this machine.")
         case _:
             given = request.model_dump(mode="json", exclude_defaults=True, exclude={"dry_run", "wait_s"})
-            arguments = {"max_cost_usd": "<US dollars>"} | given
+            unknown = result.estimate is None or result.estimate.usd is None
+            arguments = {"max_cost_usd": "<unlimited: the cost is unknown>" if unknown else "<US dollars>"} | given
             return NextStep(tool="openai", arguments=arguments, why="Once the user agrees: upload, and pay for it.")
 
 
-def _after_training(result: OpenAIResult) -> tuple[NextStep, ...]:
+def _after_training(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, ...]:
     if result.tuned_model is not None:
-        chat = {"action": "chat", "model": result.tuned_model.name, "prompt": "<prompt>"}
-        return (NextStep(tool="openai", arguments=chat, why="Ask the tuned model."),)
+        name = result.tuned_model.name
+        chat = {"action": "chat", "model": name, "prompt": "<prompt>"}
+        compare = {
+            "model_name": HOSTED + ((result.job and result.job.model) or "<base model>"),
+            "finetuned_path": HOSTED + name,
+            "data_path": str(request.validation_path or "<held-out rows>"),
+            "output_dir": "<new folder>",
+            "dry_run": True,
+        }
+        why = "See what it costs to prove on held-out rows whether the tuned model is better."
+        return (
+            NextStep(tool="evaluate", arguments=compare, why=why),
+            NextStep(tool="openai", arguments=chat, why="Ask the tuned model."),
+        )
     if result.job is not None:
         events = {"action": "events", "job_id": result.job.id}
         return (NextStep(tool="openai", arguments=events, why="See what happened to the job."),)

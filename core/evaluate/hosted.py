@@ -17,7 +17,7 @@ from ..models.hosted.providers import provider_at
 from ..models.hosted.service import Service
 from ..models.hosted.tokens import example_tokens, token_counter
 from ..models.source import hosted_id
-from ..personal.leaving import found_in, leaving_checks
+from ..personal.leaving import found_in
 from ..runs.active import ActiveRun
 from ..schema import Model
 from ..untrusted import quote
@@ -67,11 +67,10 @@ class HostedContest:
     @property
     def checks(self) -> tuple[Check, ...]:
         """What leaves, what it costs, what was refused; and why there are no likelihoods."""
-        found = found_in(self._questions)
         no_likelihoods = "Perplexity and loss are null: hosted models do not tell how likely given answers are."
         return (
             Check(name="likelihoods", status="pass", details=no_likelihoods),
-            *leaving_checks(found.personal, found.secrets, self._host),
+            self._leaving(),
             self._bill(),
             *(self._refusals() if self._answers else ()),
         )
@@ -166,6 +165,18 @@ class HostedContest:
             total += (read * known.input_usd + written * known.output_usd) / 1e6
         return round(total, 4)
 
+    def _leaving(self) -> Check:
+        """What goes to the provider, and what in it should perhaps stay."""
+        found = found_in(self._questions)
+        sent = f"The prompts of {len(self.subject.asked):,} rows go to {self._host}; recognised in them: "
+        if not found:
+            details = sent + "no personal data and no secrets. Names of people are not looked for."
+            return Check(name="leaving", status="pass", details=details, count=0)
+        kinds = found.personal | found.secrets
+        details = sent + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) + "."
+        step = "Run `prepare` with pii: redact on the raw data, and measure on its valid.jsonl."
+        return Check(name="leaving", status="warn", details=details, count=sum(kinds.values()), next_step=step)
+
     def _bill(self) -> Check:
         """Requests, tokens and money: expected before anything is asked, as the provider counts them after."""
         if self._answers:
@@ -173,20 +184,19 @@ class HostedContest:
                 side: (sum(one.read_tokens for one in answers), sum(one.written_tokens for one in answers))
                 for side, answers in self._answers.items()
             }
-            most = ""
+            about = most = ""
         else:
-            tokens, most = dict.fromkeys(self._models, self._expected()), "at most "
+            tokens, about, most = dict.fromkeys(self._models, self._expected()), "about ", "at most "
         read, written = (sum(column) for column in zip(*tokens.values(), strict=True))
         usd = self._usd(tokens)
         price = "at a price that is not known here"
         if usd is not None:
-            price = (
-                f"{most}about ${usd:,.4f} by the prices of {self._provider.as_of}, the base counted like a tuned model"
-            )
+            dated = f"by the prices of {self._provider.as_of}, the base counted like a tuned model"
+            price = f"{most or 'about '}${usd:,.4f} {dated}"
         details = (
             f"{len(self._questions) * len(self._models):,} requests to {self._host}, "
             f"{len(self.subject.asked):,} rows and {len(letters.conversations())} built-in questions for each model: "
-            f"{read:,} tokens read and {most}{written:,} written, {price}."
+            f"{about}{read:,} tokens read and {most}{written:,} written, {price}."
         )
         return Check(name="requests", status="pass", details=details, count=len(self._questions) * len(self._models))
 

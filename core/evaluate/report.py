@@ -131,6 +131,8 @@ def _perplexity(result: EvaluateResult) -> str:
 
 
 def _benchmarks(result: EvaluateResult) -> str:
+    if not result.benchmarks and hosted_id(result.model_name) is not None:
+        return "None: they need a model's weights. The built-in questions below stand in for them."
     if not result.benchmarks:
         return (
             "None were asked for. Name lm-eval tasks in `benchmarks`; the built-in questions below stand in for them."

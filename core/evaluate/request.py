@@ -32,10 +32,10 @@ class EvaluateRequest(RunRequest):
     """Measure a base model and its fine-tuned version on the same held-out rows."""
 
     model_name: str
-    """Base model: folder, hub id, or built-in name such as smollm2-135m-instruct."""
+    """Base: folder, hub id, built-in smollm2-135m-instruct, or a hosted openai:<id>."""
 
     finetuned_path: Path | None = None
-    """Adapter or model folder, or train's output_dir. Default: only the base."""
+    """Adapter or model folder, train's output_dir, or openai:<id>. Default: only the base."""
 
     data_path: Path
     """Held-out rows: a JSONL file, or prepare's output_dir (then its valid.jsonl)."""

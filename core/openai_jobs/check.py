@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..checks import Check
 from ..models.hosted.providers import Method, Provider
+from ..reports.markdown import bytes_size
 from .data import DataFile, Violations
 from .lines import Rule
 
@@ -55,7 +56,7 @@ def data_checks(
 
 def _file_check(files: Sequence[DataFile], provider: Provider) -> Check:
     most = provider.max_file_mb
-    sizes = ", ".join(f"{file.path.name} {file.size_bytes / 1e6:.2f} MB" for file in files)
+    sizes = ", ".join(f"{file.path.name} {bytes_size(file.size_bytes)}" for file in files)
     details = f"{sizes}; at most {most} MB" if most else f"{sizes}; no limit is known"
     large = [file for file in files if most and file.size_bytes > most * 10**6]
     if large:

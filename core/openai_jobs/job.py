@@ -1,5 +1,6 @@
 """Carry out an `openai` action in the worker: check, estimate, or start a job and follow it to its end."""
 
+import math
 from dataclasses import dataclass
 
 from ..checks import Check
@@ -106,7 +107,8 @@ def cost_check(request: OpenAIRequest, usd: float | None) -> Check:
     if limit == "unlimited":
         return Check(name="Cost", status="pass", details=f"{expected}; any cost is allowed")
     if limit is None:
-        step = f"Start with max_cost_usd{'' if usd is None else f' of at least {usd:.2f}'}."
+        least = "unlimited" if usd is None else f"of at least {math.ceil(usd * 100) / 100:.2f}"
+        step = f"Start with max_cost_usd {least}."
         return Check(name="Cost", status="warn", details=f"{expected}; no limit is given", next_step=step)
     if usd is None:
         step = 'Add the price to a providers file, or allow any cost with max_cost_usd "unlimited".'

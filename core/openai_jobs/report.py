@@ -78,7 +78,11 @@ def _reply(result: OpenAIResult) -> str:
 
 
 def _job(result: OpenAIResult) -> str:
-    return "" if result.job is None else table(("Job", "Value"), _job_rows(result.job, result.cost_usd))
+    return "" if result.job is None else table(("Job", "Value"), _known(_job_rows(result.job, result.cost_usd)))
+
+
+def _known(rows: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    return [row for row in rows if row[1] is not None]
 
 
 def _job_rows(job: Job, cost_usd: float | None) -> list[tuple[str, object]]:
@@ -89,8 +93,8 @@ def _job_rows(job: Job, cost_usd: float | None) -> list[tuple[str, object]]:
         ("Status", quote(job.status)),
         ("Base model", job.model and quote(job.model)),
         ("Steps", steps),
-        ("Trained tokens", number(job.trained_tokens)),
-        ("Cost, by the table of prices", UNKNOWN if cost_usd is None else f"${cost_usd:,.4f}"),
+        ("Trained tokens", None if job.trained_tokens is None else number(job.trained_tokens)),
+        ("Cost, by the table of prices", None if cost_usd is None else f"${cost_usd:,.4f}"),
         ("The provider expects the end", end),
         ("Error", job.error and quote(job.error, 400)),
     ]

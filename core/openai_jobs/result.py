@@ -115,7 +115,6 @@ class OpenAIResult(Model):
     estimate: Estimate | None = None
 
     leaving: Leaving | None = None
-    """What start sends."""
 
     file_ids: tuple[str, ...] = ()
 

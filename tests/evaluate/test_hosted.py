@@ -14,6 +14,7 @@ from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.runs.launch import request_key
 from faion_finetuner.core.settings import Settings
+from faion_finetuner.tools.evaluate import next_steps
 
 from tests.evaluate.finished import Evaluations
 from tests.openai_jobs.stand_in import KEY, Fault, StandIn, serving
@@ -203,8 +204,20 @@ def test_a_dry_run_sends_nothing_and_says_what_would_leave_and_cost(
     assert written == 2 * (ROWS + PROBES) * (result.max_new_tokens or 0)
     assert result.plan.usd == pytest.approx((read * 1.0 + written * 2.0) / 1e6, abs=1e-4)
     assert f"{2 * (ROWS + PROBES)} requests to 127.0.0.1" in details(result, "requests")
-    assert "none recognised" in details(result, "Personal Data")
+    assert f"{ROWS} rows go to 127.0.0.1" in details(result, "leaving")
+    assert "no personal data and no secrets" in details(result, "leaving")
     assert "Cost, at most" in report(result).markdown
+
+
+def test_personal_data_in_the_prompts_is_told_before_it_leaves(
+    provider: StandIn, evaluate: Evaluate, settings: Settings
+):
+    data = settings.roots[0] / "held.jsonl"
+    data.write_text(data.read_text().replace('Colour of 3"', 'Colour of jane.doe@example.org 3"'))
+    result = evaluate(dry_run=True)
+    check = next(check for check in result.checks if check.name == "leaving")
+    assert (check.status, check.count) == ("warn", 1)
+    assert "1 email" in check.details
 
 
 def test_an_unknown_price_is_said_to_be_unknown(provider: StandIn, evaluate: Evaluate):
@@ -218,6 +231,17 @@ def test_a_judge_gets_the_answers_of_a_hosted_pair(provider: StandIn, evaluate: 
     result = evaluate(judge="assistant", judge_pairs=9)
     assert result.judging is not None
     assert (result.judging.pairs, result.judging.judged) == (9, 0)
+
+
+def test_what_comes_next_fits_hosted_models(provider: StandIn, evaluate: Evaluate, tmp_path: Path):
+    request = EvaluateRequest(
+        model_name=f"openai:{BASE}", finetuned_path=Path(f"openai:{TUNED}"), data_path=tmp_path, output_dir=tmp_path
+    )
+    result = evaluate()
+    better = next_steps(request, result)
+    assert [(step.tool, step.arguments["model"]) for step in better] == [("openai", TUNED)]
+    worse = next_steps(request, result.model_copy(update={"verdict": "regressed"}))
+    assert [(step.arguments["action"], step.arguments["model"]) for step in worse] == [("start", BASE)]
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,15 @@ from tests.openai_jobs.support import carry_out, chat, write
 
 pytestmark = pytest.mark.anyio
 KEY = "sk-aimock-0123456789abcdef"
-FIXTURES = {"fixtures": [{"match": {"userMessage": "Two and two?"}, "response": {"content": "Four."}}]}
+ANSWERS = {"Two and two?": "Four.", "one word": "ready", "What follows": "7", "the right answer": "B"}
+FIXTURES = [{"match": {"userMessage": asked}, "response": {"content": said}} for asked, said in ANSWERS.items()]
 MODEL = "gpt-4.1-mini-2025-04-14"
 
 
 @contextmanager
 def aimock(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Iterator[None]:
     fixtures = folder / "fixtures.json"
-    fixtures.write_text(json.dumps(FIXTURES))
+    fixtures.write_text(json.dumps({"fixtures": FIXTURES}))
     words = ["-h", "127.0.0.1", "-f", str(fixtures), *options]
     with program("llmock", lambda port: ["-p", port, *words], {"AIMOCK_API_KEYS": KEY}) as address:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{address}/v1")
@@ -32,15 +33,15 @@ def aimock(folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Iter
         yield
 
 
-async def call(client: Client, **arguments: Any) -> dict[str, Any]:
-    reply = await client.call_tool("openai", arguments)
+async def call(client: Client, tool: str = "openai", **arguments: Any) -> dict[str, Any]:
+    reply = await client.call_tool(tool, arguments)
     assert not reply.is_error, reply.content
     assert reply.structured_content is not None
     assert KEY not in json.dumps(reply.structured_content)
     return reply.structured_content
 
 
-async def test_a_client_trains_a_hosted_model_and_talks_to_it(
+async def test_a_client_trains_a_hosted_model_talks_to_it_and_measures_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     write(settings, [chat(i) for i in range(12)])
@@ -64,6 +65,14 @@ async def test_a_client_trains_a_hosted_model_and_talks_to_it(
             assert "ended already" in ended["result"]["warnings"][0]
             reply = await call(client, action="chat", model=job["finetuned_model"], prompt="Two and two?")
             assert reply["result"]["reply"] == "Four."
+            write(settings, [chat(i) for i in range(20, 30)], "held.jsonl")
+            pair = {"model_name": f"openai:{MODEL}", "finetuned_path": f"openai:{job['finetuned_model']}"}
+            found = await call(client, "evaluate", **pair, data_path="held.jsonl", output_dir="measured", wait_s=25)
+            while found["status"] in ("queued", "running"):
+                found = await call(client, "runs", action="wait", run_id=found["run_id"], wait_s=25)
+            assert found["result"]["rows"] == 10
+            assert found["result"]["perplexity"] is None
+            assert found["result"]["generation_finetuned"]["answers"] == 10
 
 
 @pytest.mark.usefixtures("hurried")
