@@ -100,6 +100,16 @@ async def test_passing_faults_are_tried_once_more_and_then_told(settings: Settin
         await ask(settings, action="status", job_id=job)
 
 
+async def test_an_answer_that_does_not_come_is_waited_for_only_so_long(
+    settings: Settings, provider: StandIn, job: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("faion_finetuner.core.openai_jobs.at_once.ANSWER_WITHIN_S", 0.2)
+    provider.faults += [Fault("GET .*", "held"), Fault("GET .*", "held")]
+    with pytest.raises(RemoteError, match="did not answer in time"):
+        await ask(settings, action="status", job_id=job)
+    assert provider.counted("GET .*") == 2
+
+
 async def test_what_is_missing_is_named_with_the_action(settings: Settings, provider: StandIn):
     for given, words in (
         ({"action": "status"}, "status needs job_id"),

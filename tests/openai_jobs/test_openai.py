@@ -132,6 +132,16 @@ def test_a_providers_file_that_cannot_be_used_is_refused_before_the_run(
         asked(settings, action="estimate", data_path="train.jsonl", model=MINI)
 
 
+def test_too_few_rows_are_priced_and_said_to_be_refused(settings: Settings):
+    write(settings, (chat(i) for i in range(3)))
+    result = carry_out(settings, action="estimate", model=MINI)
+    assert failing(result) == {"Examples"}
+    assert result.estimate is not None
+    assert result.estimate.epochs == 25
+    assert any("would refuse this job as it is, whatever it costs" in warning for warning in result.warnings)
+    assert report(result).headline.startswith("The service would refuse this: 1 check fails (Examples). Training would")
+
+
 def test_a_cost_above_the_limit_is_warned_of(settings: Settings):
     write(settings, (chat(i) for i in range(60)))
     for limit, warned in ((0.0001, True), (5.0, False)):
