@@ -20,7 +20,7 @@ offline; start uploads data and spends money: show the user its dry_run first.
 Example: {"action": "start", "data_path": "work/data", "model": "gpt-4.1-mini-2025-04-14", "dry_run": true}"""
 
 REPAIRED_BY_PREPARE = {"Valid JSON", "Messages", "Roles", "Content", "Last Message"}
-BEYOND_THE_DATA = {"Model", "Provider", "Cost"}
+BEYOND_THE_DATA = {"Model", "Provider", "Grader", "Cost"}
 
 
 def next_steps(request: OpenAIRequest, result: OpenAIResult) -> tuple[NextStep, ...]:

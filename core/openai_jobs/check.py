@@ -19,6 +19,7 @@ NEXT_STEPS: dict[Rule, str] = {
     "Weights": "Use weight 0 or 1, on assistant messages only, and at least one that is not 0.",
     "Last Message": "End supervised examples with the assistant's answer; end the others' prompts before it.",
     "Tools": "List every tool that is called, and answer each call with a tool message right after it.",
+    "Grader Fields": "Give every line the fields that the grader's {{item....}} name.",
     "Preference Pairs": "Give each line input, preferred_output and non_preferred_output, each output one message.",
 }
 SUPERVISED_RULES: tuple[Rule, ...] = (
@@ -27,7 +28,7 @@ SUPERVISED_RULES: tuple[Rule, ...] = (
 RULES: dict[Method, tuple[Rule, ...]] = {
     "supervised": SUPERVISED_RULES,
     "dpo": (*SUPERVISED_RULES, "Preference Pairs"),
-    "reinforcement": tuple(rule for rule in SUPERVISED_RULES if rule != "Line Keys"),
+    "reinforcement": (*(rule for rule in SUPERVISED_RULES if rule != "Line Keys"), "Grader Fields"),
 }
 
 

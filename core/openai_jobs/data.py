@@ -9,6 +9,7 @@ import xxhash
 
 from ..models.hosted.providers import Method
 from ..models.hosted.tokens import example_tokens
+from .grader import check_fields
 from .lines import Problem, Rule, read_lines, starts_with_bom
 from .rules import CHECK_LINE
 
@@ -71,6 +72,8 @@ class Reading:
     """Most tokens of one example."""
     count: Callable[[str], int]
     on_line: Callable[[int], None]
+    wanted: frozenset[str] = frozenset()
+    """Fields that a grader takes from every row."""
 
 
 def read_data(path: Path, reading: Reading) -> DataFile:
@@ -83,7 +86,7 @@ def read_data(path: Path, reading: Reading) -> DataFile:
             _note(found, line.number, [line.problem] if line.problem else [])
             continue
         found.examples += 1
-        _note(found, line.number, list(check(line.record)))
+        _note(found, line.number, [*check(line.record), *check_fields(line.record, reading.wanted)])
         tokens = example_tokens(line.record, reading.count)
         found.tokens += min(tokens, reading.context)
         if tokens > reading.context:

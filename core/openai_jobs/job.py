@@ -14,6 +14,7 @@ from ..runs.record import now
 from .check import data_checks
 from .data import DataFile, Reading, read_data
 from .estimate import Estimated, estimate_job
+from .grader import fields_of_rows, grader_check
 from .leaving import what_leaves
 from .offer import check_model, check_provider, warnings_about
 from .request import OpenAIRequest
@@ -60,11 +61,15 @@ def _look_at_data(request: OpenAIRequest, provider: Provider, run: ActiveRun) ->
         run.raise_if_stopped()
         run.progress(number, None, "lines", "checking the data")
 
-    reading = Reading(method=request.method, context=context, count=counter.count, on_line=on_line)
+    grader = (request.hyperparameters.extra or {}).get("grader")
+    wanted = fields_of_rows(grader)
+    reading = Reading(method=request.method, context=context, count=counter.count, on_line=on_line, wanted=wanted)
     train = read_data(request.data_path, reading)
     valid = read_data(request.validation_path, reading) if request.validation_path else None
     today = now().date()
     checks = (check_provider(provider, request.method, today),)
+    if request.method == "reinforcement":
+        checks += (grader_check(grader),)
     if request.model is not None:
         checks += (check_model(request.model, request.method, provider, today),)
     warnings = warnings_about(provider, base_url(), today)
@@ -125,5 +130,5 @@ def _refuse(checks: tuple[Check, ...]) -> None:
         return
     problem = "Nothing was sent. " + " ".join(f"{check.name}: {check.details}." for check in failed)
     step = " ".join(check.next_step for check in failed if check.next_step)
-    kind = InputError if {check.name for check in failed} <= {"Cost", "Model", "Provider"} else DataError
+    kind = InputError if {check.name for check in failed} <= {"Cost", "Grader", "Model", "Provider"} else DataError
     raise kind(problem, step)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 import orjson
 
 Rule = Literal[
-    "Valid JSON", "Line Keys", "Messages", "Roles", "Content", "Weights", "Last Message", "Tools", "Preference Pairs"
+    "Valid JSON",
+    "Line Keys",
+    "Messages",
+    "Roles",
+    "Content",
+    "Weights",
+    "Last Message",
+    "Tools",
+    "Preference Pairs",
+    "Grader Fields",
 ]
 BOM = b"\xef\xbb\xbf"
 

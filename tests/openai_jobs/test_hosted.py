@@ -381,7 +381,8 @@ def test_reinforcement_needs_a_grader_and_sends_it(settings: Settings, provider:
     asked = {"method": "reinforcement", "max_cost_usd": "unlimited"}
     with pytest.raises(FinetunerError, match="needs a grader"):
         start(settings, **asked)
-    grader = {"type": "string_check", "operation": "eq"}
+    grader = {"type": "string_check", "name": "same", "input": "{{sample.output_text}}", "reference": "4"}
+    grader |= {"operation": "eq"}
     start(settings, **asked, hyperparameters={"extra": {"grader": grader, "compute_multiplier": 2}})
     sent = provider.bodies[0]["method"]["reinforcement"]
     assert sent == {"grader": grader, "hyperparameters": {"compute_multiplier": 2}}

@@ -157,6 +157,40 @@ def test_reinforcement_is_not_priced_by_tokens(settings: Settings):
     assert any("by the hour" in warning for warning in result.warnings)
 
 
+SAME = {"type": "string_check", "name": "same", "input": "{{sample.output_text}}", "operation": "eq"}
+
+
+@pytest.mark.parametrize(
+    ("grader", "status", "words"),
+    [
+        (SAME | {"reference": "{{item.answer}}"}, "pass", "string_check"),
+        (SAME, "fail", "grader lacks reference"),
+        ({"type": "multi", "name": "m", "graders": [SAME], "calculate_output": "x"}, "fail", "[«0»] lacks reference"),
+        ({"type": "newer"}, "warn", "«newer» is not known here"),
+        ({"name": "x"}, "fail", "grader lacks type"),
+        ("same", "fail", "grader is no object"),
+        (None, "warn", "none is given"),
+    ],
+)
+def test_a_grader_is_held_against_what_its_type_needs(settings: Settings, grader: Any, status: str, words: str):
+    write(settings, [{"messages": [{"role": "user", "content": "?"}], "answer": "4"}] * 10)
+    result = carry_out(settings, method="reinforcement", hyperparameters={"extra": {"grader": grader}})
+    found = check_of(result, "Grader")
+    assert found.status == status
+    assert words in found.details
+
+
+def test_rows_without_what_the_grader_takes_from_them_are_named(settings: Settings):
+    rows = [{"messages": [{"role": "user", "content": "?"}], "answer": "4"} for _ in range(10)]
+    del rows[6]["answer"]
+    write(settings, rows)
+    grader = SAME | {"reference": "{{ item.answer }}"}
+    result = carry_out(settings, method="reinforcement", hyperparameters={"extra": {"grader": grader}})
+    found = check_of(result, "Grader Fields")
+    assert (found.status, found.count) == ("fail", 1)
+    assert "train.jsonl:7 lacks answer" in found.details
+
+
 def test_tokens_are_exact_only_when_the_encoding_is_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def encode(text: str, disallowed_special: tuple[str, ...]) -> list[str]:
         return text.split()
