@@ -71,13 +71,12 @@ def read_event(answer: object) -> Event:
         Malformed: It has no id.
     """
     found = fields(answer, "event")
-    data = found.get("data")
     return Event(
         id=plain_text(found, "id", "event"),
         created_at=_moment(found.get("created_at")),
         level=clean(str(found.get("level") or "info"), 20),
         message=clean(str(found.get("message") or ""), MESSAGE_LETTERS),
-        metrics=numbers(data) if isinstance(data, dict) else {},
+        metrics=numbers(found.get("data")),
     )
 
 
@@ -88,20 +87,20 @@ def read_checkpoint(answer: object) -> HostedCheckpoint:
         Malformed: It has no id.
     """
     found = fields(answer, "checkpoint")
-    metrics = found.get("metrics")
     return HostedCheckpoint(
         id=plain_text(found, "id", "checkpoint"),
         model=_name(found.get("fine_tuned_model_checkpoint")),
         step=_count(found.get("step_number")),
-        metrics=numbers(metrics) if isinstance(metrics, dict) else {},
+        metrics=numbers(found.get("metrics")),
     )
 
 
-def numbers(data: dict[str, Any]) -> dict[str, float]:
-    """The finite numbers among some values, by their names."""
+def numbers(data: object) -> dict[str, float]:
+    """The finite numbers among some values, by their names; none of anything else."""
+    values: dict[Any, Any] = data if isinstance(data, dict) else {}
     return {
         clean(str(name), 60): float(value)
-        for name, value in data.items()
+        for name, value in values.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     }
 

@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import InputError, RemoteError
+from ..errors import InputError
 from ..models.hosted import chat
 from ..models.hosted.answers import fields, page
 from ..models.hosted.service import Service
 from .answers import ENDED, read_event, read_job
+from .outcome import checkpoints, tuned_model
 from .request import OpenAIRequest
 from .result import Job, OpenAIResult
-from .training import checkpoints, tuned_model
 
 ANSWER_WITHIN_S = 20.0
 TRIES = 2
@@ -78,11 +78,7 @@ def _change(request: OpenAIRequest, service: Service) -> Changes:
 
 
 def _checkpoints(request: OpenAIRequest, service: Service) -> Changes:
-    warnings: list[str] = []
-    found = checkpoints(service, _job_id(request), warnings)
-    if warnings:
-        raise RemoteError(warnings[0], "Look at the job with action status.")
-    return {"checkpoints": found}
+    return {"checkpoints": checkpoints(service, _job_id(request))}
 
 
 def _chat(request: OpenAIRequest, service: Service) -> Changes:

@@ -1,21 +1,18 @@
 """A hosted training from the upload to the tuned model."""
 
 import contextlib
-import json
-import shlex
 
 from .. import files
 from ..errors import RemoteError
-from ..models.hosted.answers import fields, page
-from ..models.hosted.environment import KEY
+from ..models.hosted.answers import fields
 from ..models.hosted.providers import Provider
 from ..models.hosted.service import Service
 from ..runs.active import ActiveRun
 from ..untrusted import quote
-from .answers import read_checkpoint
 from .memory import Memory, remembered
+from .outcome import checkpoints, cost_usd, tuned_model
 from .request import TUNED_MODEL, OpenAIRequest
-from .result import HostedCheckpoint, Job, OpenAIResult, TunedModel
+from .result import HostedCheckpoint, Job, OpenAIResult
 from .submit import submit
 from .upload import Uploader
 from .watch import EVENTS, Watcher
@@ -52,18 +49,15 @@ def _train(request: OpenAIRequest, made: OpenAIResult, service: Service, run: Ac
     tuned = tuned_model(job, service.provider, service.address)
     if tuned is not None:
         files.write_text(run.output_dir / TUNED_MODEL, tuned.model_dump_json(indent=2) + "\n")
-    known = service.provider.model(request.model)
-    price = known.training_usd if known else None
-    cost = None if price is None or job.trained_tokens is None else round(job.trained_tokens * price / 1e6, 4)
     return made.model_copy(
         update={
             "job": job,
             "file_ids": tuple(sent.file_id for sent in memory.hosted.files.values() if sent.file_id),
             "events": tuple(watcher.events),
             "metrics": tuple(watcher.metrics[step] for step in sorted(watcher.metrics)),
-            "checkpoints": checkpoints(service, job.id, watcher.warnings),
+            "checkpoints": _checkpoints(service, job.id, watcher.warnings),
             "tuned_model": tuned,
-            "cost_usd": cost,
+            "cost_usd": cost_usd(job, service.provider, request.model),
             "result_files": tuple(kept),
             "warnings": (*made.warnings, *warnings, *watcher.warnings),
         }
@@ -96,34 +90,13 @@ def _at_provider(request: OpenAIRequest, service: Service) -> tuple[str, ...]:
     return (f"{service.provider.name} shuts {quote(str(request.model))} down on {quote(str(end))}.",) if end else ()
 
 
-def checkpoints(service: Service, job_id: str, warnings: list[str]) -> tuple[HostedCheckpoint, ...]:
-    """The job's checkpoints, newest first; none with a warning where the provider has none to tell of."""
+def _checkpoints(service: Service, job_id: str, warnings: list[str]) -> tuple[HostedCheckpoint, ...]:
+    """The job's checkpoints; the tuned model is no less ready where they cannot be read."""
     try:
-        found = service.ask(
-            lambda client: client.fine_tuning.jobs.checkpoints.list(job_id, limit=100),
-            lambda answer: page(answer, read_checkpoint, "checkpoint"),
-        )
+        return checkpoints(service, job_id)
     except RemoteError as error:
         warnings.append(f"Checkpoints could not be read: {error.problem}")
         return ()
-    return tuple(found)
-
-
-def tuned_model(job: Job, provider: Provider, address: str) -> TunedModel | None:
-    """How to use a job's model, once it has one."""
-    if job.finetuned_model is None:
-        return None
-    known = provider.model(job.finetuned_model) or provider.model(job.model)
-    asked = {"model": job.finetuned_model, "messages": [{"role": "user", "content": "Hello."}]}
-    headers = f'-H "Authorization: Bearer ${KEY}" -H "Content-Type: application/json"'
-    return TunedModel(
-        name=job.finetuned_model,
-        base_url=address,
-        input_usd=known.input_usd if known else None,
-        output_usd=known.output_usd if known else None,
-        shut_down=known.shut_down if known else None,
-        call=f"curl {address}/chat/completions {headers} -d {shlex.quote(json.dumps(asked))}",
-    )
 
 
 def _ended_without_model(job: Job, provider: Provider, run: ActiveRun) -> RemoteError:

@@ -47,8 +47,9 @@ class Uploader:
         self._run.stage(f"uploading {path.name}")
         part_bytes = max(1, int(self._service.provider.part_mb * 1e6))
         in_parts = size > part_bytes and "uploads" not in self._service.provider.lacks
-        send = self._send_parts if in_parts else self._send_whole
-        file_id = self._until_known(role, lambda: send(role, path, part_bytes))
+        file_id = self._until_known(
+            role, lambda: self._send_parts(role, path, part_bytes) if in_parts else self._send_whole(role, path)
+        )
         self._memory.note_file(role, file_id=file_id)
         return file_id
 
@@ -81,7 +82,7 @@ class Uploader:
 
         return self._service.ask(look, lambda found: found)
 
-    def _send_whole(self, role: str, path: Path, part_bytes: int) -> str:
+    def _send_whole(self, role: str, path: Path) -> str:
         sent = self._memory.note_file(role, begun=True)
         with _Watched(path, self._told(sent)) as file:
             return self._service.once(

@@ -15,11 +15,13 @@ from faion_finetuner.core.models.generate import Generation, generate
 from faion_finetuner.core.reports.report import write_report
 from faion_finetuner.core.runs import index
 from faion_finetuner.core.runs.active import ActiveRun
-from faion_finetuner.core.runs.record import RunFolder, RunRecord, RunStatus, now
+from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.arguments import parse
 from faion_finetuner.tools.catalog import BY_NAME
 from faion_finetuner.tools.spec import Caller
+
+from tests.records import record_of
 
 MEASURED: dict[str, dict[str, bytes]] = {}
 
@@ -47,7 +49,7 @@ class Evaluations:
         request = resolve(EvaluateRequest(output_dir=output_dir, **arguments), self.settings)
         folder = RunFolder(path=output_dir / index.RUNS / f"evaluate-{name}")
         folder.path.mkdir(parents=True, exist_ok=True)
-        files.write_model(folder.record_path, _record(folder, request))
+        files.write_model(folder.record_path, record_of(MODE, request, folder.run_id, folder.run_id))
         index.add(
             index.Pointer(run_id=folder.run_id, run_dir=folder.path, mode=MODE.name, request_key=name), self.settings
         )
@@ -77,20 +79,3 @@ class Evaluations:
         """The reply to one call of the `runs` tool."""
         tool = BY_NAME["runs"]
         return await tool.call(parse(tool.input, arguments), Caller(settings=self.settings, given=arguments))
-
-
-def _record(folder: RunFolder, request: EvaluateRequest) -> RunRecord:
-    return RunRecord(
-        run_id=folder.run_id,
-        mode=MODE.name,
-        address=MODE.address,
-        request_key=folder.run_id,
-        request={},
-        resolved=request.model_dump(mode="json"),
-        output_dir=request.output_dir,
-        slot=None,
-        environment=(),
-        created_at=now(),
-        packages={},
-        host={},
-    )

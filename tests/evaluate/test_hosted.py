@@ -114,6 +114,27 @@ def test_both_models_get_the_same_prompts_in_the_same_manner(provider: StandIn, 
     )
 
 
+def test_only_what_the_interface_knows_is_sent(provider: StandIn, evaluate: Evaluate, settings: Settings):
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    turns = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Which?"},
+        {"role": "assistant", "content": "", "tool_calls": [call], "weight": 0},
+        {"role": "tool", "content": "red", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "red"},
+    ]
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    rows = [{"messages": turns, "tools": tools, "note": 1.10}, {"prompt": "Colour of 3", "completion": "red"}]
+    (settings.roots[0] / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    evaluate()
+    with_tools = next(body for body in provider.bodies if "tools" in body)
+    assert with_tools["tools"] == tools
+    assert [turn["role"] for turn in with_tools["messages"]] == ["system", "user", "assistant", "tool"]
+    assert with_tools["messages"][2]["tool_calls"] == [call]
+    assert "weight" not in with_tools["messages"][2]
+    assert {"role": "user", "content": "Colour of 3"} in [body["messages"][0] for body in provider.bodies]
+
+
 def test_what_one_of_them_does_not_take_neither_is_asked_with(provider: StandIn, evaluate: Evaluate):
     def reasons(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         for name in ("temperature", "max_tokens"):

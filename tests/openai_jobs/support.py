@@ -13,8 +13,10 @@ from faion_finetuner.core.openai_jobs.request import OpenAIRequest, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.launch import request_key
-from faion_finetuner.core.runs.record import RunFolder, RunRecord, RunStatus, now
+from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
+
+from tests.records import record_of
 
 Record = dict[str, Any]
 
@@ -67,20 +69,7 @@ def begun(request: OpenAIRequest, settings: Settings, run_id: str) -> ActiveRun:
     folder = RunFolder(path=settings.roots[0] / ".run" / run_id)
     resumed = folder.path.exists()
     folder.path.mkdir(parents=True, exist_ok=True)
-    record = RunRecord(
-        run_id=run_id,
-        mode="openai",
-        address=MODE.address,
-        request_key=request_key(MODE, request),
-        request={},
-        resolved=request.model_dump(mode="json"),
-        output_dir=request.output_dir,
-        slot=None,
-        environment=(),
-        created_at=now(),
-        packages={},
-        host={},
-    )
+    record = record_of(MODE, request, run_id, request_key(MODE, request))
     files.write_model(folder.record_path, record)
     folder.write_status(RunStatus(status="running", launched_at=now()))
     return ActiveRun(folder, request.output_dir, resume=resumed)
