@@ -45,5 +45,5 @@ TOOL = mode_tool(
     title="Merge and export a model",
     description=DESCRIPTION,
     next_steps=next_steps,
-    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=False),
+    hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
 )

@@ -8,17 +8,16 @@ from .. import files
 from ..examples.chat import ChatTokenizer
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from . import base_choice, in_memory, preflight, shards
-from .card import Ingredients, card
+from . import base_choice, in_memory, preflight, shards, upload
 from .expectation import ROWS, expect, rows_for
 from .findings import adapter_check, unlike, verification_check
 from .job import job_checks, read_job
 from .preflight import Disk
 from .probes import Probes, collect
-from .request import MERGED, MergeRequest
+from .request import CARD, MERGED, MergeRequest
 from .result import Measured, MergedFile, MergePlan, MergeResult
 from .shipping import Shipped, ship
-from .surroundings import ConfigChange, copy_surroundings
+from .surroundings import ConfigChange, beside_weights, copy_surroundings
 from .verify import Reference, Said, arithmetic_for, ask, compare, measure_reference, reload
 from .work import Work
 
@@ -40,7 +39,10 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     layout = shards.lay_out(job.base, job.plan, job.recipe.dtype, job.max_shard_bytes)
     space = preflight.disk(job, layout.total_bytes)
     if request.dry_run:
-        return _planned(work, space)
+        return _planned(work, space, layout)
+    if request.upload_to:
+        run.stage("looking whether the model hub would take it")
+        upload.refuse_public(request.upload_to)
     tools = preflight.prepare_export(request, job.base, settings)
     preflight.refuse_full_disk(space, request.output_dir)
     run.output_dir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ def _remove_leftovers(output_dir: Path) -> None:
 def _merge(work: Work, layout: shards.Layout) -> None:
     job = work.job
     if not job.adapters:
-        if job.request.verify:
+        if job.request.verify and job.request.gguf:
             _expect(work, reload(job.base.folder, arithmetic_for(job.base), job.settings), None)
         return
     _settle_base(work)
@@ -71,10 +73,7 @@ def _merge(work: Work, layout: shards.Layout) -> None:
         work.checks.append(copy_surroundings(job.base, job.adapter_folder, fresh, change))
         if job.request.verify:
             _prove(work, fresh)
-        ingredients = Ingredients(
-            job.request.model_name, job.base.dtype, job.dtype, job.adapters, job.training, work.verification
-        )
-        files.write_text(fresh / "README.md", card(ingredients))
+        files.write_text(fresh / CARD, work.card())
     work.merged = target
 
 
@@ -167,19 +166,25 @@ def _result(work: Work, shipped: Shipped) -> MergeResult:
             "exports": shipped.exports,
             "modelfile_path": shipped.modelfile,
             "deploy": shipped.deploy,
+            "upload": shipped.upload,
         }
     )
 
 
-def _planned(work: Work, space: Disk) -> MergeResult:
+def _planned(work: Work, space: Disk, layout: shards.Layout) -> MergeResult:
     job = work.job
+    sizes = [sum(entry.bytes for entry in shard) for shard in layout.shards]
+    weights = [(layout.file_name(number), size) for number, size in enumerate(sizes)]
+    going = (
+        upload.planned(work, weights, beside_weights(job.base, job.adapter_folder)) if job.request.upload_to else None
+    )
     work.checks += preflight.missing_tools(job.request, job.settings)
     plan = MergePlan(
         disk_needed_bytes=space.needed,
         disk_free_bytes=space.free,
         memory_bytes=preflight.memory_bytes(job),
     )
-    return _outcome(work).model_copy(update={"plan": plan})
+    return _outcome(work).model_copy(update={"plan": plan, "upload": going})
 
 
 def _outcome(work: Work) -> MergeResult:

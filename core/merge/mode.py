@@ -1,6 +1,5 @@
 """The merge mode: addresses only, nothing heavy."""
 
-from ..models.source import hub_environment
 from ..runs.mode import Mode
 from . import request
 from .request import MergeRequest
@@ -17,5 +16,5 @@ MODE = Mode(
     run="faion_finetuner.core.merge.merge:run",
     report="faion_finetuner.core.merge.report:report",
     uses_accelerator=lambda _: True,
-    environment=lambda asked: hub_environment(asked.model_name),
+    environment=request.environment,
 )

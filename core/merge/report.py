@@ -18,6 +18,7 @@ def report(result: MergeResult) -> Report:
         _measured(result),
         _exports(result),
         _deployment(result),
+        _upload(result),
         "## Checks\n\n" + check_table(result.checks),
         _warnings(result),
     ]
@@ -161,6 +162,19 @@ def _deployment(result: MergeResult) -> str:
         return ""
     commands = "\n\n".join(f"**{one.target}**\n\n```sh\n{one.command}\n```" for one in result.deploy)
     return f"## Deployment\n\n{commands}\n"
+
+
+def _upload(result: MergeResult) -> str:
+    found = result.upload
+    if found is None:
+        return ""
+    if found.url is None:
+        said = f"Would go to the private repository `{found.repo_id}`, {bytes_size(found.bytes)} at most in all:"
+    else:
+        said = f"Went to the private repository `{found.repo_id}`, {bytes_size(found.bytes)} in all: {found.url}"
+    return f"## Upload\n\n{said}\n\n" + table(
+        ("File", "Size"), ((file.name, bytes_size(file.bytes)) for file in found.files)
+    )
 
 
 def _warnings(result: MergeResult) -> str:

@@ -1,6 +1,7 @@
 """What a merge is asked to do, and the checks that need no model in memory."""
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -9,10 +10,11 @@ from pydantic import Field
 
 from .. import paths
 from ..errors import InputError
-from ..models.source import resolve_model
+from ..models.source import HUB_ID, HUB_TOKEN, hub_environment, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
+from ..untrusted import quote
 
 Strategy = Literal["lora", "linear", "svd", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"]
 QuantizedBase = Literal["auto", "original", "dequantized"]
@@ -22,6 +24,7 @@ DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
 UNMERGEABLE = frozenset(("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"))
 MERGED = "merged"
 MODELFILE = "Modelfile"
+CARD = "README.md"
 
 
 class MergeRequest(RunRequest):
@@ -63,6 +66,9 @@ class MergeRequest(RunRequest):
     max_shard_gb: float = Field(default=5, gt=0, le=100)
     """Largest weight file in GB."""
 
+    upload_to: str | None = None
+    """Private hub repo for the result; dry_run shows what would go."""
+
     @property
     def adapter_paths(self) -> tuple[Path, ...]:
         """The adapters, however they were given."""
@@ -85,7 +91,7 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
     adapters = [problems.attempt(partial(find, given, settings)) for given in request.adapter_paths]
     rows = request.data_path
     data_path = problems.attempt(lambda: paths.existing(rows, settings, "data_path")) if rows else None
-    problems += _contradictions(request)
+    problems += [*_contradictions(request), *_upload_problems(request)]
     problems.raise_any()
     return request.model_copy(
         update={
@@ -158,11 +164,30 @@ def _contradictions(request: MergeRequest) -> Problems:
         and min((*request.weights, sum(request.weights))) <= 0
     ):
         problems.add("slerp's weights must be above zero.", "Give the shares of the two, e.g. [0.3, 0.7].")
-    if adapters == 0 and not request.gguf:
+    if adapters == 0 and not request.gguf and not request.upload_to:
         problems.add(
             "Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both."
         )
     return problems
+
+
+def _upload_problems(request: MergeRequest) -> Problems:
+    problems = Problems()
+    if request.upload_to is None:
+        return problems
+    if not HUB_ID.fullmatch(request.upload_to):
+        problems.add(f"upload_to is no repository id: {quote(request.upload_to)}.", "Give one such as 'you/my-model'.")
+    if not request.dry_run and not os.environ.get(HUB_TOKEN):
+        problems.add(
+            f"upload_to needs {HUB_TOKEN} in the server's environment.",
+            "Start the server with a token that may write there, or leave upload_to out.",
+        )
+    return problems
+
+
+def environment(request: MergeRequest) -> tuple[str, ...]:
+    """The hub's login, for a worker that fetches from it or uploads to it."""
+    return hub_environment(request.model_name, None if request.dry_run else request.upload_to)
 
 
 def inputs(request: MergeRequest) -> tuple[Path, ...]:

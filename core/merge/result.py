@@ -101,6 +101,25 @@ class Deploy(Model):
     command: str
 
 
+class UploadedFile(Model):
+    """One file in a repository."""
+
+    name: str
+    bytes: int
+
+
+class Upload(Model):
+    """What goes to the model hub, or went."""
+
+    repo_id: str
+    private: bool
+    files: tuple[UploadedFile, ...]
+    bytes: int
+    """Of all files; sizes of files that are still to be made are estimates on the high side."""
+    url: str | None
+    """Of the commit; null as long as nothing went."""
+
+
 class MergePlan(Model):
     """What a dry run expects."""
 
@@ -130,6 +149,7 @@ class MergeResult(Model):
     exports: tuple[Export, ...]
     modelfile_path: Path | None
     deploy: tuple[Deploy, ...]
+    upload: Upload | None = None
     plan: MergePlan | None
     """Only in a dry run."""
     checks: tuple[Check, ...]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from .. import files
 from ..checks import Check
-from ..errors import ExportError
+from ..errors import ExportError, RemoteError
 from ..examples.chat import ChatTokenizer
 from ..examples.types import Message
-from . import ollama, probes, rendering
+from . import ollama, probes, rendering, upload
 from .deploy import commands, smallest
 from .engines import Cyllama, has_cyllama
 from .export import Exported, Exporter, source_format
@@ -18,8 +18,8 @@ from .findings import chat_template_check, export_checks
 from .ollama import Recognised
 from .preflight import Tools
 from .quantizers import importance_check
-from .request import MODELFILE
-from .result import Deploy, Export
+from .request import CARD, MODELFILE
+from .result import Deploy, Export, Upload
 from .servers import find_server
 from .serving import Served, Wanted, smoke_test
 from .work import Work
@@ -34,6 +34,7 @@ class Shipped:
     exports: tuple[Export, ...]
     modelfile: Path | None
     deploy: tuple[Deploy, ...]
+    upload: Upload | None
 
 
 def ship(work: Work, tools: Tools | None) -> Shipped:
@@ -44,12 +45,34 @@ def ship(work: Work, tools: Tools | None) -> Shipped:
         Cancelled: The run was asked to stop.
     """
     exports = _export(work, tools).exports if tools else ()
+    if work.merged and exports:
+        files.write_text(work.merged / CARD, work.card(exports))
     best = smallest(exports)
     recognised = ollama.recognise(work.chat)
     modelfile = _modelfile(work, best, recognised) if best and work.job.request.modelfile else None
     if work.job.request.verify:
         work.checks += _serving_checks(work, best, recognised if modelfile else None)
-    return Shipped(exports, modelfile, commands(work.merged, exports, modelfile))
+    uploaded = _upload(work, exports, modelfile) if work.job.request.upload_to else None
+    return Shipped(exports, modelfile, commands(work.merged, exports, modelfile), uploaded)
+
+
+def _upload(work: Work, exports: Sequence[Export], modelfile: Path | None) -> Upload | None:
+    """Only what passed every check; a refusal costs the upload, not the result."""
+    failed = [check.name for check in work.checks if check.status == "fail"]
+    if failed:
+        step = "Repair that first; nothing that failed a check is uploaded."
+        work.checks.append(_not_uploaded(f"{', '.join(failed)} failed.", step))
+        return None
+    try:
+        return upload.upload(work.job.request, upload.items(work, exports, modelfile), work.run)
+    except RemoteError as error:
+        again = f"{error.next_step} To upload alone, pass model_name '{work.model}' and upload_to."
+        work.checks.append(_not_uploaded(error.problem, again))
+        return None
+
+
+def _not_uploaded(why: str, next_step: str) -> Check:
+    return Check(name="upload", status="fail", details=f"Nothing was uploaded: {why}", next_step=next_step)
 
 
 def _export(work: Work, tools: Tools) -> Exported:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import files
 from ..checks import Check
 from ..examples.chat import ChatTokenizer
+from ..models.licence import licence_files
 from .checkpoint import Checkpoint
 
 TOKENIZER_FILES = (
@@ -46,10 +47,21 @@ def copy_surroundings(base: Checkpoint, adapter: Path | None, folder: Path, chan
         _copy(source, folder, name)
     _copy(source if (source / TEMPLATE).is_file() else base.folder, folder, TEMPLATE)
     _copy(base.folder, folder, GENERATION)
+    for licence in licence_files(base.folder):
+        shutil.copyfile(licence, folder / licence.name)
     if "auto_map" in config:
         for code in base.folder.glob("*.py"):
             shutil.copyfile(code, folder / code.name)
     return _end_token(folder)
+
+
+def beside_weights(base: Checkpoint, adapter: Path | None) -> list[Path]:
+    """The files that `copy_surroundings` would copy or change, where they lie now."""
+    source = tokenizer_folder(base.folder, adapter)
+    template = source if (source / TEMPLATE).is_file() else base.folder
+    named = [base.folder / "config.json", *(source / name for name in TOKENIZER_FILES), template / TEMPLATE]
+    found = [path for path in (*named, base.folder / GENERATION) if path.is_file()]
+    return found + licence_files(base.folder)
 
 
 def tokenizer_folder(base: Path, adapter: Path | None) -> Path:

@@ -1,12 +1,17 @@
 """An adapter from a train run is checked on that run's own held-out rows, and what the run tells is passed on."""
 
+import hashlib
 import json
+import os
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faion_finetuner.core.merge.mode import MODE
-from faion_finetuner.core.merge.provenance import find_training
+from faion_finetuner.core.merge.provenance import find_evaluation, find_training
 from faion_finetuner.core.merge.request import MergeRequest, resolve
+from faion_finetuner.core.runs import index
 from faion_finetuner.core.runs.mode import load
 from faion_finetuner.core.runs.record import RunFolder, RunRecord, RunStatus, now
 from faion_finetuner.core.settings import Settings
@@ -38,6 +43,98 @@ def trained(settings: Settings, technique: str = "lora", status: str = "succeede
     folder.record_path.write_text(record.model_dump_json(), encoding="utf-8")
     folder.write_status(RunStatus.model_validate({"status": status, "launched_at": now()}))
     return out
+
+
+def finished_run(out: Path, run_id: str, resolved: dict[str, Any], result: dict[str, Any]) -> RunFolder:
+    """A run folder as its worker leaves it; its time is a moment after now, as that of the files it read is before."""
+    folder = RunFolder(path=out / ".run" / run_id)
+    folder.path.mkdir(parents=True)
+    mode = run_id.split("-")[2]
+    record = RunRecord(
+        run_id=run_id, mode=mode, address="", request_key="", request={}, output_dir=out, slot=None, resolved=resolved,
+        environment=(), created_at=now() + timedelta(seconds=60), packages={}, host={},
+    )  # fmt: skip
+    folder.record_path.write_text(record.model_dump_json(), encoding="utf-8")
+    folder.write_status(RunStatus.model_validate({"status": "succeeded", "launched_at": now()}))
+    folder.result_path.write_text(json.dumps(result), encoding="utf-8")
+    return folder
+
+
+def evaluated(settings: Settings, adapter: Path) -> RunFolder:
+    """An evaluation of the adapter, known to the index of runs."""
+    run_id = "20260102-120000-evaluate-abcdef"
+    measured = {"base": 9.5, "finetuned": 3.25, "ci95": [-70.0, -60.0], "n": 20}
+    score = {"name": "valid.jsonl", "metric": "exact_match", "base": 0.1, "finetuned": 0.8, "ci95": [0.5, 0.9], "n": 20}
+    result = {
+        "data_path": "/data/valid.jsonl", "rows": 20, "verdict": "improved", "perplexity": measured, "loss": None,
+        "scores": [score], "benchmarks": [],
+    }  # fmt: skip
+    resolved = {"finetuned_path": str(adapter), "dry_run": False}
+    folder = finished_run(settings.roots[0] / "evaluation", run_id, resolved, result)
+    index.add(index.Pointer(run_id=run_id, run_dir=folder.path, mode="evaluate", request_key=""), settings)
+    return folder
+
+
+def test_the_card_tells_base_data_training_scores_and_licence(settings):
+    out, root = trained(settings), settings.roots[0]
+    (root / "base" / "LICENSE").write_text("Apache License\nVersion 2.0", encoding="utf-8")
+    configuration = {"effective": {"rank": 4, "learning_rate": 2e-4, "epochs": 3, "max_steps": None}}
+    checkpoints = [{"val_loss": 1.5, "is_best": False}, {"val_loss": 1.25, "is_best": True}]
+    resolved = {"technique": "lora", "method": "sft", "data_path": str(root / "data")}
+    result = {"configuration": configuration, "checkpoints": checkpoints}
+    finished_run(out, "20260101-130000-train-fedcba", resolved, result)  # the newest counts
+    evaluated(settings, out / "adapter")
+    merged = folder_of(merge(settings, model_name="base", adapter_path=out, output_dir="merged"))
+    text = (merged / "README.md").read_text(encoding="utf-8")
+    digest = hashlib.sha256((root / "data" / "train.jsonl").read_bytes()).hexdigest()
+    for part in (
+        "base_model: base", "license: apache-2.0", "- Licence: apache-2.0, inherited from the base model.",
+        f"`data`, from run 20260101-130000-train-fedcba, SHA-256 of its rows `{digest}`",
+        "| learning_rate | 0.0002 |", "| best validation loss | 1.25 |", "| method | sft |",
+        "On 20 held-out rows of `valid.jsonl` (run 20260102-120000-evaluate-abcdef), against the base model. "
+        "Verdict: improved.",
+        "| valid.jsonl | perplexity | 9.5 | 3.25 | -70% to -60% | 20 |",
+        "| valid.jsonl | exact_match | 0.1 | 0.8 | +0.5 to +0.9 | 20 |",
+        "metric", "value: 0.8",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "max_steps" not in text
+    assert (merged / "LICENSE").is_file()
+    assert str(root) not in text
+
+
+def test_the_card_admits_what_is_not_known(settings):
+    base = tiny_model(settings.roots[0] / "base")
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    text = (
+        folder_of(merge(settings, model_name="base", adapter_path=adapter, output_dir="m")) / "README.md"
+    ).read_text(encoding="utf-8")
+    assert "Training data: unknown" in text
+    assert "Not measured: no evaluation of this adapter is known." in text
+    assert "its folder does not name one" in text
+    assert "license:" not in text
+
+
+def test_data_that_changed_since_training_has_no_fingerprint(settings):
+    out = trained(settings)
+    rows = settings.roots[0] / "data" / "train.jsonl"
+    later = rows.stat().st_mtime + 3600
+    os.utime(rows, (later, later))
+    found = find_training(out / "adapter", settings)
+    assert found is not None
+    assert found.data_sha256 is None
+
+
+def test_an_evaluation_of_weights_that_changed_since_does_not_count(settings):
+    adapter = trained(settings) / "adapter"
+    evaluated(settings, adapter)
+    found = find_evaluation(adapter, settings)
+    assert found is not None
+    assert found.verdict == "improved"
+    weights = adapter / "adapter_model.safetensors"
+    later = weights.stat().st_mtime + 3600
+    os.utime(weights, (later, later))
+    assert find_evaluation(adapter, settings) is None
 
 
 def test_held_out_rows_of_the_training_data_are_the_prompts(settings):

@@ -78,7 +78,7 @@ async def test_every_tool_says_all_four_hints(settings: Settings):
         assert tool.annotations is not None
         hints = tool.annotations.model_dump(exclude={"title"})
         assert None not in hints.values(), tool.name
-        assert tool.annotations.open_world_hint is (tool.name in {"openai", "evaluate"}), tool.name  # paid services
+        assert tool.annotations.open_world_hint is (tool.name in {"openai", "evaluate", "merge"}), tool.name  # services
         assert tool.annotations.destructive_hint is (tool.name == "openai"), tool.name  # it cancels jobs
 
 
