@@ -119,7 +119,7 @@ class _Spread:
     """How far the difference would scatter over other items of the kind, and what it takes to stand out of that."""
 
     ci95: Interval
-    detectable: float
+    detectable: float | None
 
 
 def _needed() -> float:
@@ -181,7 +181,9 @@ def _bootstrap(statistic: Statistic, base: Array, finetuned: Array, generator: n
         return None
     low, high = np.quantile(finite, [ALPHA / 2, 1 - ALPHA / 2])
     # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
-    return _Spread(Interval(float(low), float(high)), _needed() * float(finite.std()))
+    error = float(finite.std())
+    none = error <= 1e-9 * max(1.0, abs(float(finite.mean())))  # the same change everywhere tells no scatter
+    return _Spread(Interval(float(low), float(high)), None if none else _needed() * error)
 
 
 def _permutation_p(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> float:

@@ -142,9 +142,12 @@ def _by_verdict(result: EvaluateResult) -> list[str]:
 
 
 def _ship(result: EvaluateResult) -> str:
+    """What to do with a better model; after what is warned of, since that follows in the list."""
+    warned = any(one.status == "warn" for one in (*result.checks, *result.regression))
+    first, ship, use = ("Settle what follows; then ", "ship", "use") if warned else ("", "Ship", "Use")
     if (name := hosted_id(result.finetuned_path)) is not None:
-        return f"Use it: ask the provider for the model {name}."
-    return "Ship it: call merge with this adapter, and export the GGUF you need."
+        return f"{first}{use} it: ask the provider for the model {name}."
+    return f"{first}{ship} it: call merge with this adapter, and export the GGUF you need."
 
 
 def _undecided(result: EvaluateResult) -> str:

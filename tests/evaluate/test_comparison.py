@@ -101,6 +101,7 @@ def test_perplexity_is_compared_over_the_ratio_of_sums_in_per_cent():
     assert found.base == pytest.approx(np.exp(2.0))
     assert found.delta == pytest.approx(100 * (np.exp(-1.0) - 1))
     assert found.ci95 == pytest.approx((found.delta, found.delta))  # the same change everywhere
+    assert found.detectable is None  # which tells nothing of how far others would scatter
     assert found.p_value == pytest.approx(2 / 2**4)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from faion_finetuner.core.evaluate import regression, regression_report
+from faion_finetuner.core.evaluate import conclusions, regression, regression_report
 from faion_finetuner.core.evaluate.measured import Measured
 from faion_finetuner.core.evaluate.probe_items import CAPABILITIES
 from faion_finetuner.core.evaluate.probes import ProbeAnswer
@@ -79,3 +79,16 @@ def test_a_base_that_guesses_has_nothing_to_lose_and_proves_nothing():
 def test_a_benchmark_passes_by_the_lower_end_of_its_interval(low: float, high: float, delta: float, status: str):
     row = regression.rows(measured({}), measured({}), (benchmark(low, high, delta),), margin=0.1)[-1]
     assert (row.capability, row.status) == ("quiz", status)
+
+
+@pytest.mark.parametrize("status", ["ok", "warn"])
+def test_what_is_better_is_not_shipped_while_a_capability_fell(status: str):
+    score = ScoreRow(name="rows", metric="accuracy", base=0.2, finetuned=0.9, delta=0.7, n=40, verdict="improved")
+    row = RegressionRow(capability="maths", base=0.9, finetuned=0.5, status=status, n=40, evidence="")  # pyright: ignore[reportArgumentType]
+    result = EvaluateResult(
+        model_name="m", finetuned_path="f", data_path="d", evaluated_at=datetime.now(UTC), rows=40, verdict=None,
+        scores=(score,), regression=(row,), regression_margin=0.1,
+    )  # fmt: skip
+    before, after = measured({}), measured({})
+    said = conclusions.draw(result, before, after).recommendations[0]
+    assert ("items). Ship it: " if status == "ok" else "items). Settle what follows; then ship it: ") in said
