@@ -1,0 +1,192 @@
+"""evaluate's likelihoods and answers against a loop over texts and against transformers' own generation, in one run.
+
+    .venv/bin/python benchmarks/evaluate/compare.py > table.md
+
+README.md beside this file says what is compared and how the numbers are taken. The numbers that both sides give are
+compared here, too: a difference beyond the tolerance ends the script with an error.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from faion_finetuner.core.evaluate.likelihood import measure
+from faion_finetuner.core.evaluate.measured import BATCH_SIZE
+from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.examples.dialects import read_record
+from faion_finetuner.core.examples.files import read_examples
+from faion_finetuner.core.examples.mask import Tokenized, tokenize_many
+from faion_finetuner.core.examples.types import Example
+from faion_finetuner.core.models.generate import generate
+from faion_finetuner.core.models.load import load_base
+from faion_finetuner.core.models.source import local_path, resolve_model
+from faion_finetuner.core.settings import Settings
+from transformers import GenerationConfig
+
+sys.path.append(str(Path(__file__).parent.parent / "train"))
+import instructions  # pyright: ignore[reportMissingImports]
+
+MODEL = "smollm2-135m-instruct"
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}  # of the mean loss; bfloat16 has three digits
+NEW_TOKENS = 24
+THINGS = ("parcel", "invoice", "password", "refund", "charger", "ticket", "address", "account", "screen", "order")
+WRONGS = (
+    "is late",
+    "is wrong",
+    "was lost",
+    "does not work",
+    "cannot be found",
+    "came twice",
+    "is broken",
+    "has changed",
+)
+LABELS = ("delivery", "billing", "access", "hardware")
+GUIDE = "\n".join(
+    [
+        "You sort messages of customers for the people who answer them. Reply with one word and nothing else.",
+        *(f"{label}: the customer writes about {label}, or about something that follows from it." for label in LABELS),
+        *(
+            f"A message about a {thing} goes to {LABELS[n % 4]} unless it says otherwise."
+            for n, thing in enumerate(THINGS)
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One pass."""
+
+    cpu_s: float
+    wall_s: float
+    result: Any
+
+
+def timed(work: Callable[[], Any]) -> Timed:
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    return Timed(time.process_time() - cpu, time.perf_counter() - wall, result)
+
+
+def sorting_rows(count: int, guided: bool) -> list[Example]:
+    """Short messages with a label; guided: after a system turn that explains the labels."""
+    choose = random.Random(1)
+    rows = []
+    for _ in range(count):
+        text = f"My {choose.choice(THINGS)} {choose.choice(WRONGS)} and the {choose.choice(THINGS)} {choose.choice(WRONGS)}."
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": choose.choice(LABELS)}]
+        rows.append({"messages": [*([{"role": "system", "content": GUIDE}] if guided else []), *turns]})
+    return [read_record(row) for row in rows]
+
+
+def instruction_rows(count: int) -> list[Example]:
+    with tempfile.TemporaryDirectory() as folder:
+        return read_examples(instructions.write(Path(folder) / "rows.jsonl", count, seed=1))
+
+
+def by_text(model: Any, items: Sequence[Tokenized]) -> list[tuple[float, int]]:
+    """The mission's loop, weighted by the tokens that are predicted."""
+    found = []
+    with torch.no_grad():
+        for item in items:
+            ids = torch.tensor([item.input_ids])
+            found.append((model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1), ids.shape[1] - 1))
+    return found
+
+
+def likelihood_row(name: str, dtype: str, model: Any, items: Sequence[Tokenized], rounds: int) -> str:
+    ratios, cpu_ratios, difference = [], [], 0.0
+    for _ in range(rounds):
+        loop, ours = timed(lambda: by_text(model, items)), timed(lambda: measure(model, items))
+        ratios.append(loop.wall_s / ours.wall_s)
+        cpu_ratios.append(loop.cpu_s / ours.cpu_s)
+        theirs = sum(nll for nll, _ in loop.result) / sum(tokens for _, tokens in loop.result)
+        mine = sum(one.all_nll for one in ours.result) / sum(one.all_tokens for one in ours.result)
+        difference = max(difference, abs(mine / theirs - 1))
+    if difference > TOLERANCE[dtype]:
+        raise SystemExit(f"{name}, {dtype}: the mean losses differ by {difference:.1e}.")
+    lengths = sorted(len(item.input_ids) for item in items)
+    return (
+        f"| {name} | {dtype} | {len(items)} | {lengths[0]} to {lengths[-1]} | {statistics.median(ratios):.1f} | "
+        f"{statistics.median(cpu_ratios):.1f} | {difference:.0e} |"
+    )
+
+
+def own_answers(model: Any, tokenizer: ChatTokenizer, prompts: Sequence[str], batch_size: int) -> list[str]:
+    """transformers' own greedy generation, padded on the left."""
+    config = GenerationConfig(
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        eos_token_id=list(tokenizer.eos_ids),
+        pad_token_id=tokenizer.eos_ids[0],
+    )
+    answers = []
+    for start in range(0, len(prompts), batch_size):
+        ids = [tokenizer.encode(prompt) for prompt in prompts[start : start + batch_size]]
+        width = max(map(len, ids))
+        padded = torch.tensor([[tokenizer.eos_ids[0]] * (width - len(one)) + one for one in ids])
+        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in ids])
+        made = model.generate(padded, attention_mask=mask, generation_config=config)
+        answers += [tokenizer.decode(one) for one in made[:, width:].tolist()]
+    return answers
+
+
+def generation_rows(dtype: str, model: Any, tokenizer: ChatTokenizer, prompts: Sequence[str]) -> list[str]:
+    ours = timed(lambda: generate(model, tokenizer, prompts, max_new_tokens=NEW_TOKENS, batch_size=BATCH_SIZE))
+    texts = [one.text for one in ours.result]
+    rows = []
+    for name, size in (("one prompt at a time", 1), ("8 prompts at a time, padded", 8)):
+        own = timed(lambda size=size: own_answers(model, tokenizer, prompts, size))
+        same = sum(one == other for one, other in zip(texts, own.result, strict=True))
+        if dtype == "float32" and same < len(prompts):
+            raise SystemExit(f"{name}: {len(prompts) - same} answers differ.")
+        rows.append(
+            f"| {name} | {dtype} | {len(prompts)} | {own.wall_s / ours.wall_s:.1f} | {own.cpu_s / ours.cpu_s:.1f} | "
+            f"{same} of {len(prompts)} |"
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    settings = Settings.from_environment()
+    folder = local_path(resolve_model(MODEL, settings), settings)
+    tokenizer = ChatTokenizer.load(folder)
+    kinds = {
+        "lists, mixed lengths": instruction_rows(arguments.rows // 3),
+        "short messages": sorting_rows(arguments.rows, guided=False),
+        "short messages, one long system turn": sorting_rows(arguments.rows, guided=True),
+    }
+    likelihoods, generations = [], []
+    for dtype in ("float32", "bfloat16"):
+        model = load_base(folder, dtype=dtype, settings=settings)
+        for name, examples in kinds.items():
+            items = tokenize_many(examples, tokenizer, None)
+            likelihoods.append(likelihood_row(name, dtype, model, items, arguments.rounds))
+            print(likelihoods[-1], file=sys.stderr)  # noqa: T201
+        prompts = [tokenizer.prompt(example) for example in kinds["short messages"][:32]]
+        generations += generation_rows(dtype, model, tokenizer, prompts)
+    lines = [
+        "| rows | arithmetic | texts | tokens each | faster, wall | faster, CPU | loss differs by |",
+        "|---|---|--:|--:|--:|--:|--:|", *likelihoods, "",
+        "| plain generation | arithmetic | prompts | faster, wall | faster, CPU | same answers |",
+        "|---|---|--:|--:|--:|--:|", *generations,
+    ]  # fmt: skip
+    print("\n".join(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
