@@ -179,6 +179,7 @@ class HostedContest:
 
     def _bill(self) -> Check:
         """Requests, tokens and money: expected before anything is asked, as the provider counts them after."""
+        tokens: dict[Side, tuple[int, int]]
         if self._answers:
             tokens = {
                 side: (sum(one.read_tokens for one in answers), sum(one.written_tokens for one in answers))

@@ -8,9 +8,11 @@ import pytest
 from faion_finetuner.core.errors import Cancelled, DataError, FinetunerError, InputError, RemoteError, RunStateError
 from faion_finetuner.core.openai_jobs import job
 from faion_finetuner.core.openai_jobs.answers import read_job
+from faion_finetuner.core.openai_jobs.mode import MODE
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, environment, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
+from faion_finetuner.core.runs.launch import request_key
 from faion_finetuner.core.settings import Settings
 
 from tests.openai_jobs.stand_in import KEY, Fault, StandIn
@@ -356,6 +358,25 @@ def test_a_new_run_of_the_same_request_goes_on_with_the_earlier_job_unless_a_rer
     assert len(provider.jobs) == len(provider.files) == 1
     start(settings, run_id="20260103-000000-openai-test", rerun=True)
     assert len(provider.jobs) == len(provider.files) == 2
+
+
+def test_a_start_is_the_same_whatever_it_may_cost_and_another_at_another_provider(
+    settings: Settings, provider: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    few(settings)
+
+    def key(**changed: Any) -> str:
+        asked = {"action": "start", "data_path": "train.jsonl", "model": "tiny-1", "max_cost_usd": 5} | changed
+        return request_key(MODE, resolve(OpenAIRequest.model_validate(asked), settings))
+
+    paid, looked = key(), key(dry_run=True)
+    assert key(max_cost_usd="unlimited") == paid
+    assert key(dry_run=True, max_cost_usd=9) != looked
+    monkeypatch.delenv("FAION_FINETUNER_PROVIDERS")
+    assert key() == paid
+    assert key(dry_run=True) != looked
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.com/v1")
+    assert key() != paid
 
 
 def test_a_run_does_not_go_on_at_another_provider(
