@@ -81,7 +81,8 @@ def sorting_rows(count: int, guided: bool) -> list[Example]:
     choose = random.Random(1)
     rows = []
     for _ in range(count):
-        text = f"My {choose.choice(THINGS)} {choose.choice(WRONGS)} and the {choose.choice(THINGS)} {choose.choice(WRONGS)}."
+        first, second = (f"{choose.choice(THINGS)} {choose.choice(WRONGS)}" for _ in range(2))
+        text = f"My {first} and the {second}."
         turns = [{"role": "user", "content": text}, {"role": "assistant", "content": choose.choice(LABELS)}]
         rows.append({"messages": [*([{"role": "system", "content": GUIDE}] if guided else []), *turns]})
     return [read_record(row) for row in rows]
