@@ -61,7 +61,7 @@ def run_child(
         run: The run that it belongs to.
         timeout_s: After that many seconds it is ended.
         environment: Variables beyond this process's own.
-        on_poll: Called several times a second meanwhile.
+        on_poll: Called several times a second meanwhile, and once after the end.
 
     Raises:
         Cancelled: The run was asked to stop meanwhile.
@@ -71,6 +71,7 @@ def run_child(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **(environment or {})}
         ) as child:
             timed_out = not _wait(child, run, timeout_s, on_poll)
+            on_poll()
         ended = Ended(child.returncode, _read(out), _read(err), timed_out)
     log.info("%s %s\n%s", command[0], ended.how, ended.says())
     return ended

@@ -19,7 +19,7 @@ from .engines import Asked, Asker, Question
 from .expectation import ANSWER_TOKENS, Answer, Expectation, agreement, mean_loss
 from .probes import Calibration
 from .quantizers import Importance, Quantizer
-from .request import Quantization, gguf_name
+from .request import MODELFILE, Quantization, gguf_name
 from .result import Export, GgufVerification
 
 SIXTEEN_BITS: tuple[Quantization, ...] = ("f16", "bf16")
@@ -59,6 +59,7 @@ class Exporter:
             ExportError: A file could not be made.
         """
         exports, importance = [], None
+        self._remove_earlier(wanted)
         with _work_folder(self.run.output_dir) as work:
             smaller: list[Quantization] = [q for q in wanted if q not in SIXTEEN_BITS]
             whole: list[Quantization] = [q for q in wanted if q in SIXTEEN_BITS]
@@ -70,6 +71,11 @@ class Exporter:
             exports += [self._finish(self._converted(model, work, q), q) for q in whole]
         order = {quantization: place for place, quantization in enumerate(wanted)}
         return Exported(tuple(sorted(exports, key=lambda export: order[export.quantization])), importance)
+
+    def _remove_earlier(self, wanted: Sequence[Quantization]) -> None:
+        """Files that will be replaced go first: if this were cut off, they would look like the new model's."""
+        for name in [MODELFILE, *(name for q in wanted for name in (gguf_name(q), _unproven(gguf_name(q))))]:
+            (self.run.output_dir / name).unlink(missing_ok=True)
 
     def _converted(self, model: Path, work: Path, number_format: Quantization) -> Path:
         file = work / gguf_name(number_format)
@@ -96,8 +102,7 @@ class Exporter:
         self.run.stage(f"asking {file.name}")
         verification = self._verify(file, quantization, self.asker, self.expectation)
         failed = verification is not None and verification.status == "fail"
-        name = f"{file.stem}{UNPROVEN}{file.suffix}" if failed else file.name
-        target = self.run.output_dir / name
+        target = self.run.output_dir / (_unproven(file.name) if failed else file.name)
         os.replace(file, target)
         return Export(quantization=quantization, path=target, bytes=target.stat().st_size, verification=verification)
 
@@ -137,6 +142,10 @@ class Exported:
 
     exports: tuple[Export, ...]
     importance: Importance | None
+
+
+def _unproven(name: str) -> str:
+    return name.replace(".gguf", f"{UNPROVEN}.gguf")
 
 
 @contextmanager

