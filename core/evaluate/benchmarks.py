@@ -18,13 +18,12 @@ from jinja2 import TemplateError
 from .. import extras, files, untrusted
 from ..checks import Check
 from ..errors import DataError, InputError
-from . import benchmark_scores, ready_tasks
+from . import benchmark_flips, benchmark_scores, benchmark_setup, ready_tasks
 from .benchmark_scores import BenchmarkScore
 from .ready_tasks import Data
 
 log = logging.getLogger(__name__)
 
-SHOWN_TASKS = 6
 OFFLINE = (
     "Give benchmarks_dir: a folder with the benchmark's published files, or with lm-eval task files (YAML) whose "
     "data_files lie on this machine; or run once with access to the hub so that its cache holds the data."
@@ -135,25 +134,26 @@ class Benchmarks:
         self._log(found["samples"], side)
         return benchmark_scores.read(self.names, found)
 
-    def check(self) -> Check:
-        """How the benchmarks are asked, defaults included."""
-        told = [self._describe(name, task) for name, task in self._loaded["tasks"].items()]
-        if len(told) > SHOWN_TASKS:
-            told = [*told[:SHOWN_TASKS], f"and {len(told) - SHOWN_TASKS} more tasks"]
-        template = "with the chat template" if self.asking.chat_template else "without the chat template"
-        usual = "" if self.asking.chat_template or not self._tokenizer.chat_template else ", as is lm-eval's default"
-        details = f"Asked {template}{usual}. {'; '.join(told)}. All answers: {self.scratch}."
-        return Check(name="benchmarks", status="pass", details=details, count=len(self._loaded["tasks"]))
+    def checks(self) -> tuple[Check, ...]:
+        """How each benchmark is asked, defaults included."""
+        tasks, groups = self._loaded["tasks"], self._loaded["groups"]
+        template = self.asking.chat_template if self._tokenizer.chat_template else None
+        return tuple(
+            benchmark_setup.check(
+                name,
+                [(task, self._data.get(task.task_name)) for task in _members(name, tasks, groups)],
+                self.asking.limit,
+                template,
+            )
+            for name in self.names
+        )
 
-    def _describe(self, name: str, task: Any) -> str:
-        shots = task.get_config("num_fewshot")
-        data = self._data.get(name)
-        rows = f"{data.rows}, " if data else ""
-        origin = f" {data.examples}" if data and shots and data.examples else ""
-        return f"{name}: {rows}{shots} examples in each prompt{origin}"
+    def compare_answers(self) -> Check:
+        """What changed between both models' logged answers; both must have been measured."""
+        return benchmark_flips.write(self.scratch)
 
     def _log(self, samples: dict[str, list[dict[str, Any]]], side: str) -> None:
-        with files.atomic_writer(self.scratch / f"samples-{side}.jsonl") as file:
+        with files.atomic_writer(benchmark_flips.samples_path(self.scratch, side)) as file:
             for task, rows in samples.items():
                 for row in rows:
                     file.write(orjson.dumps({"task": task, **row}, default=str, option=orjson.OPT_SERIALIZE_NUMPY))
@@ -187,6 +187,10 @@ def _scored(name: str, manager: Any, groups: dict[str, Any]) -> list[str]:
     if name in groups and not groups[name].has_aggregation:
         return [one for part in groups[name].child_names for one in _scored(part, manager, groups)]
     return [name]
+
+
+def _members(name: str, tasks: dict[str, Any], groups: dict[str, Any]) -> list[Any]:
+    return groups[name].get_all_tasks() if name in groups else [tasks[name]]
 
 
 def _load(manager: Any, names: tuple[str, ...]) -> Any:

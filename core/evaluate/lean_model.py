@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lm_eval.models.huggingface import HFLM
+from lm_eval.models import huggingface
 
+HFLM: Any = huggingface.HFLM  # its decorator hides the class from type checkers
 BATCH_SIZE = 16
 Encoded = dict[tuple[str, str], tuple[array, array]]
 """Contexts and continuations as token ids, by their texts."""
@@ -39,7 +40,8 @@ class LeanModel(HFLM):
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         known = self._encoded.get((context, continuation))
         if known is None:
-            known = tuple(array("I", ids) for ids in super()._encode_pair(context, continuation))
+            before, after = super()._encode_pair(context, continuation)
+            known = array("I", before), array("I", after)
             self._encoded[context, continuation] = known
         return known[0].tolist(), known[1].tolist()
 

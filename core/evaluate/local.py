@@ -28,7 +28,7 @@ class LocalContest:
         self._settings = Settings.from_environment()
         self._local = read_local(request, self._settings)
         self._benchmarks = self._found_benchmarks()
-        asked = (self._benchmarks.check(),) if self._benchmarks else ()
+        asked = self._benchmarks.checks() if self._benchmarks else ()
         self.subject, self.checks = self._local.subject, (*self._local.checks, *asked)
 
     def _found_benchmarks(self) -> Benchmarks | None:
@@ -61,4 +61,6 @@ class LocalContest:
             sides[side] = measured(side, model, self._local, self._benchmarks, self._run)
 
         visit(self._local.base_path, self._request.finetuned_path, self._settings, one)
+        if self._benchmarks is not None and len(sides) > 1:
+            self.checks += (self._benchmarks.compare_answers(),)
         return sides

@@ -64,9 +64,9 @@ def _mmlu(row: Row) -> Row | None:
 
 def _arc(row: Row) -> Row | None:
     """From the columns of the hub, or the authors' JSONL, whose question holds its own choices."""
-    question, choices = row["question"], row.get("choices")
-    if isinstance(question, dict):
-        question, choices = question["stem"], question["choices"]
+    inside = isinstance(row["question"], dict)
+    question = row["question"]["stem"] if inside else row["question"]
+    choices: Any = row["question"]["choices"] if inside else row["choices"]
     if isinstance(choices, list):
         choices = {name: [choice[name] for choice in choices] for name in ("text", "label")}
     return _arc_row(question, choices["text"], choices["label"], row["answerkey"])

@@ -62,11 +62,13 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Data:
-    """What one task asks; for people."""
+    """What one task asks."""
 
-    rows: str
-    examples: str
-    """Where its few-shot examples come from; empty where it brings its own."""
+    file: str
+    examples: str | None
+    """The file of its few-shot examples; None where there is none."""
+    own_examples: bool
+    """Whether lm-eval's task brings its examples itself."""
 
 
 def make(names: Sequence[str], benchmarks_dir: Path, folder: Path, cache: Path) -> dict[str, Data]:
@@ -226,12 +228,7 @@ class _Maker:
             **_splits(kind, bool(shown)),
         }
         self._save(name, task)
-        told = (
-            f"from {examples.name}"
-            if shown and examples
-            else "from the asked rows themselves: no other split lies there"
-        )
-        self.made[name] = Data(f"{len(rows):,} rows of {source.name}", told if kind.examples else "")
+        self.made[name] = Data(source.name, examples.name if examples and shown else None, not kind.examples)
 
     def _save(self, name: str, task: dict[str, Any]) -> None:
         yaml = extras.require("yaml", "Benchmarks")

@@ -8,6 +8,7 @@ from ..reports.report import Figure, Report
 from . import breakdown_report, figure, judged_report, likelihood_report, regression_report, samples_report, wording
 from .result import EvaluateResult, Generations, ScoreRow
 
+BENCHMARK_CHECKS = ("benchmark", "benchmark_flips")  # how they were asked, and what became of single items
 TITLE = "Model Evaluation Report"
 SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
 
@@ -138,7 +139,8 @@ def _benchmarks(result: EvaluateResult) -> str:
             "None were asked for. Name lm-eval tasks in `benchmarks`; the built-in questions below stand in for them."
         )
     rows = ((f"{row.name}, {row.metric}", *_cells(row)) for row in result.benchmarks)
-    return table(("Benchmark", *SCORE_HEADER), rows)
+    setup = "".join(f"\n- {check.details}" for check in result.checks if check.name in BENCHMARK_CHECKS)
+    return table(("Benchmark", *SCORE_HEADER), rows) + setup
 
 
 def _scores(result: EvaluateResult) -> str:
@@ -183,7 +185,8 @@ def _endings(result: EvaluateResult) -> str:
 
 def _recommendations(result: EvaluateResult) -> str:
     said = [f"- {text}" for text in result.recommendations]
-    passed = [check.details for check in result.checks if check.status == "pass"]
+    shown = () if result.plan is not None else BENCHMARK_CHECKS  # above, with the scores
+    passed = [check.details for check in result.checks if check.status == "pass" and check.name not in shown]
     if result.plan is not None:
         said = [f"- {check.details} {check.next_step}" for check in result.checks if check.status != "pass"]
     if passed:

@@ -53,7 +53,7 @@ def benchmarks(tmp_path: Path, base_folder: Path, asking: Asking) -> Benchmarks:
     return Benchmarks(asking, load_tokenizer(base_folder), tmp_path / "scratch")
 
 
-def lm_eval_scores(model: Any, tokenizer: Any, folder: Path, tasks: list[str], **arguments: Any) -> Any:
+def lm_eval_scores(model: Any, tokenizer: Any, folder: Path, tasks: list[Any], **arguments: Any) -> Any:
     """What lm-eval itself finds, by its own entry point."""
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.models import huggingface

@@ -1,7 +1,9 @@
 """Published benchmark files lying about become lm-eval's tasks: the same prompts, answers and scores."""
 
+import copy
 import csv
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,13 @@ from faion_finetuner.core.errors import DataError, InputError
 from faion_finetuner.core.evaluate.benchmarks import Asking, Benchmarks
 from faion_finetuner.core.models.load import load_tokenizer
 
-Write = Callable[[Path], None]
+from tests.tiny import THINGS
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
+)
+
+Write = Callable[[Path], object]
 
 GSM8K = [
     {"question": f"Ann has {n} nuts and finds 2. How many has she?", "answer": f"{n}+2=<<{n}+2={n + 2}>>\n#### {n + 2}"}
@@ -47,11 +55,11 @@ TRUTHFUL_TARGETS = {
 
 
 def jsonl(*rows: dict[str, Any]) -> Write:
-    return lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows)) and None
+    return lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def as_json(rows: Any) -> Write:
-    return lambda path: path.write_text(json.dumps(rows)) and None
+    return lambda path: path.write_text(json.dumps(rows))
 
 
 def parquet(*rows: dict[str, Any]) -> Write:
@@ -260,10 +268,11 @@ def test_mmlu_is_weighed_over_the_subjects_that_lie_there(folder: Path, base_fol
     assert (score.task, score.n, len(samples)) == ("mmlu", 10, 10)
     assert score.value == pytest.approx(sum(sample["acc"] for sample in samples) / 10)
     assert all("dev 0?\nA. 1" in sample["arguments"][0][0] for sample in samples)
-    assert (
-        "mmlu_anatomy: 3 rows of anatomy_test.csv, 1 examples in each prompt from anatomy_dev.csv"
-        in benchmarks.check().details
+    told = (
+        "mmlu: 10 items of 3 tasks from abstract_algebra_test.csv and 2 more files, 1 example in each prompt, from "
+        "abstract_algebra_dev.csv and 2 more files, without the chat template, as is lm-eval's default."
     )
+    assert {check.details for check in benchmarks.checks()} == {told}
 
 
 def test_examples_from_the_asked_rows_never_show_the_asked_one(folder: Path, base_folder: Path, model: Any):
@@ -272,7 +281,10 @@ def test_examples_from_the_asked_rows_never_show_the_asked_one(folder: Path, bas
     benchmarks.measure(model, "base")
     for sample in logged(folder):
         assert sample["arguments"][0][0].count(sample["doc"]["question"]) == 1
-    assert "2 examples in each prompt from the asked rows themselves" in benchmarks.check().details
+    (check,) = benchmarks.checks()
+    assert check.details.startswith(
+        "gsm8k: 4 items from gsm8k_test.jsonl, 2 examples in each prompt, drawn from the other"
+    )
 
 
 def test_rows_without_an_answer_are_left_out(folder: Path, base_folder: Path, model: Any):
@@ -316,3 +328,36 @@ def test_a_chat_template_that_does_not_exist_is_refused(folder: Path, base_folde
     tokenizer.chat_template = None
     with pytest.raises(InputError, match="no chat template"):
         Benchmarks(Asking(("gsm8k",), folder, chat_template=True), tokenizer, folder.parent / "scratch")
+
+
+def test_items_that_only_one_model_got_right_are_kept_with_both_answers(
+    folder: Path, base_folder: Path, adapter_folder: Path, model: Any
+):
+    from faion_finetuner.core.models.load import attach_adapter
+
+    draw = random.Random(3)
+    endings = [[" ".join(draw.sample(THINGS, 3)) for _ in range(4)] for _ in range(40)]
+    rows = [HELLASWAG | {"ctx_a": f"Boy {n}.", "label": n % 4, "endings": endings[n]} for n in range(40)]
+    put(folder, "hellaswag_val.jsonl", jsonl(*rows))
+    benchmarks = found(folder, base_folder, "hellaswag")
+    adapted = attach_adapter(copy.deepcopy(model), adapter_folder)
+    with adapted.disable_adapter():
+        base = benchmarks.measure(adapted, "base")
+    tuned = benchmarks.measure(adapted, "finetuned")
+    check = benchmarks.compare_answers()
+    lines = (folder.parent / "scratch" / "flips.jsonl").read_text().splitlines()
+    flips = [json.loads(line) for line in lines]
+    changed = {
+        (score.metric, "gained" if other.items[item] else "lost", item.split("/")[1])
+        for score, other in zip(base, tuned, strict=True)
+        for item, was in score.items.items()
+        if other.items[item] != was
+    }
+    assert changed
+    assert {(flip["metric"], flip["flip"], flip["prompt"].split()[2][:-1]) for flip in flips} == changed
+    assert check.count == len(flips) == len(changed)
+    for flip in flips:
+        right, wrong = (
+            (flip["finetuned"], flip["base"]) if flip["flip"] == "gained" else (flip["base"], flip["finetuned"])
+        )
+        assert right == flip["target"] != wrong
