@@ -88,7 +88,8 @@ def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list
     longest = 0
     for piece in sorted(pieces, key=lambda piece: -len(piece.ids)):  # the largest first: too big shows at once
         length = len(piece.ids) - shared
-        too_many = (len(batch) + 1) * longest > budget
+        texts = len(batch) + 1  # each with a copy of the state after the shared beginning, which takes memory, too
+        too_many = texts * longest > budget or texts * (longest + shared) > TOKENS_AT_ONCE
         if batch and (too_many or longest - length > PADDING_SHARE * longest + 1):
             yield batch
             batch = []

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from faion_finetuner.core.evaluate import likelihood
 from faion_finetuner.core.evaluate.choices import Choices, nll
 from faion_finetuner.core.evaluate.likelihood import measure
+from faion_finetuner.core.evaluate.windows import Piece
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.dialects import read_record
 from faion_finetuner.core.examples.mask import Tokenized, tokenize_many
@@ -87,6 +89,12 @@ def test_a_beginning_that_texts_share_is_read_once_and_changes_no_number(
         assert one.all_nll == pytest.approx(sum(each), rel=1e-5)
         assert (one.all_tokens, one.answer_tokens) == (len(ids) - 1, len(ids) - 2)
         assert one.answer_nll == pytest.approx(sum(each[1:]), rel=1e-5)
+
+
+def test_copies_of_a_long_beginning_count_towards_what_lies_in_memory_at_once():
+    pieces = [Piece(number, [1] * 1_010, [1] * 1_010) for number in range(20)]
+    assert [len(batch) for batch in likelihood._batches(pieces, 1_000, budget=2_000)] == [8, 8, 4]
+    assert [len(batch) for batch in likelihood._batches(pieces, 0, budget=2_000)] == [1] * 20
 
 
 def test_a_text_longer_than_the_window_is_read_in_strides_that_predict_each_token_once(model: Any):
