@@ -36,7 +36,9 @@ def _text(probe: Probe) -> str:
 
 
 def _chosen(answer: str, options: Sequence[str]) -> str | None:
-    plain = answer.strip().rstrip(".").casefold()
-    said = next((text for text in options if text.casefold() == plain), None)
-    found = NAMED.match(answer)
-    return said or (options[LETTERS.index(found[1].upper())] if found else None)
+    """The option whose very text was answered, else the one whose letter stands first."""
+    said = answer.strip()
+    if said in options:
+        return said
+    found = NAMED.match(said)
+    return options[LETTERS.index(found[1].upper())] if found else None

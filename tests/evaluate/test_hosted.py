@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import FinetunerError, InputError, RemoteError
+from faion_finetuner.core.evaluate import letters
 from faion_finetuner.core.evaluate.mode import MODE
-from faion_finetuner.core.evaluate.probes import count
+from faion_finetuner.core.evaluate.probes import all_probes, count
 from faion_finetuner.core.evaluate.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
@@ -112,6 +113,25 @@ def test_both_models_get_the_same_prompts_in_the_same_manner(provider: StandIn, 
     assert f"{tokens:,} tokens read and {tokens // 2:,} written, about ${tokens * 2 / 1e6:.4f}" in details(
         result, "requests"
     )
+
+
+def test_a_choice_is_read_from_its_letter_or_its_text_and_from_nothing_else():
+    probes = [probe for _, probe in all_probes()]
+    texts = [body["messages"][0]["content"] for body in letters.conversations()]
+    lines = [
+        next(line for line in text.splitlines() if line[3:] == probe.right)
+        for text, probe in zip(texts, probes, strict=True)
+    ]
+    assert {line[0] for line in lines} == set("ABCD")  # the right one has no place of its own
+    for right in (
+        [line[0] for line in lines],
+        [f"({line[0]}) because" for line in lines],
+        [f"Answer: {line[0].lower()}" for line in lines],
+        [probe.right for probe in probes],
+    ):
+        assert all(one.right for one in letters.graded(right))
+    for wrong in ([line[0].translate(str.maketrans("ABCD", "BCDA")) for line in lines], ["I do not know."] * count()):
+        assert not any(one.right for one in letters.graded(wrong))
 
 
 def test_only_what_the_interface_knows_is_sent(provider: StandIn, evaluate: Evaluate, settings: Settings):
