@@ -58,6 +58,8 @@ def main() -> None:
         tell("|---|--:|--:|---|--:|--:|--:|")
         for n in range(options.rounds):
             for tasks, limit in ((CHOICES, options.items), ((GENERATION,), options.written)):
+                if not limit:
+                    continue
                 asking = {"names": tasks, "folder": str(data), "limit": limit, "num_fewshot": options.fewshot}
                 compare(asking, base, adapter, Path(scratch) / f"{n}-{tasks[0]}")
 
