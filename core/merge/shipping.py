@@ -48,10 +48,12 @@ def ship(work: Work, tools: Tools | None) -> Shipped:
     if work.merged and exports:
         files.write_text(work.merged / CARD, work.card(exports))
     best = smallest(exports)
-    recognised = ollama.recognise(work.chat)
-    modelfile = _modelfile(work, best, recognised) if best and work.job.request.modelfile else None
+    recognised = modelfile = None
+    if best and work.job.request.modelfile:
+        recognised = ollama.recognise(work.chat)
+        modelfile = _modelfile(work, best, recognised)
     if work.job.request.verify:
-        work.checks += _serving_checks(work, best, recognised if modelfile else None)
+        work.checks += _serving_checks(work, best, recognised)
     uploaded = _upload(work, exports, modelfile) if work.job.request.upload_to else None
     return Shipped(exports, modelfile, commands(work.merged, exports, modelfile), uploaded)
 

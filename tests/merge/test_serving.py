@@ -10,9 +10,10 @@ from faion_finetuner.core.merge.ollama import PROBES
 from faion_finetuner.core.merge.result import MergeResult
 
 from ..tiny import TEMPLATE, tiny_model, write_tiny_rows
-from .support import active_run, merge
+from .support import active_run, folder_of, make_adapter, merge
 from .test_export import LLAMA_CPP, program
 
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
 OTHER_TEMPLATE = TEMPLATE.replace("'\n' + message['content']", "': ' + message['content']")
 
 
@@ -83,6 +84,15 @@ def test_the_server_ends_with_the_test(settings, base):
     with found.serving(gguf, run) as address:
         assert servers._answers(address)
     assert not servers._answers(address)
+
+
+def test_weights_alone_merge_without_a_tokenizer(settings, base):
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    for file in base.glob("tokenizer*"):
+        file.unlink()
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir="out", verify=False)
+    assert folder_of(result).is_dir()
+    assert "chat_rendering" not in [check.name for check in result.checks]
 
 
 def test_ids_that_differ_name_the_party_and_the_place():
