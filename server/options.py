@@ -43,8 +43,8 @@ def split_dotted(words: list[str]) -> tuple[list[str], dict[str, dict[str, str]]
         if not word.startswith("--") or "." not in name:
             rest.append(word)
             continue
-        field, _, key = name.removeprefix("--").replace("-", "_").partition(".")
-        nested.setdefault(field, {})[key] = value if separator else next(waiting, "")
+        field, _, key = name.removeprefix("--").partition(".")
+        nested.setdefault(field.replace("-", "_"), {})[key] = value if separator else next(waiting, "")
     return rest, nested
 
 
@@ -57,7 +57,24 @@ def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[s
     for name, field in model.model_fields.items():
         if _is_objects(_kind(field.annotation)) and (texts := given[name]):
             given[name] = [found for text in texts for found in _objects(text)]
-    return {name: value for name, value in given.items() if value is not None} | nested
+    given |= {name: _joined(given.get(name), dotted, model.model_fields.get(name)) for name, dotted in nested.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _joined(plain: Any, dotted: dict[str, str], field: FieldInfo | None) -> Any:
+    """An object that is given as JSON, by dotted options, or by both, where the dotted ones count.
+
+    Dotted options beside what is no object stay beside it, for the model to refuse. Dashes in the names of the user's
+    own fields are theirs.
+    """
+    if field is not None and _is_model(_kind(field.annotation)):
+        dotted = {key.replace("-", "_"): value for key, value in dotted.items()}
+    if plain is None:
+        return dotted
+    objects = _objects(plain) if isinstance(plain, str) else []
+    if len(objects) == 1 and isinstance(objects[0], dict):
+        return objects[0] | dotted
+    return [plain, dotted]
 
 
 def _objects(text: str) -> list[Any]:
@@ -102,4 +119,8 @@ def _choices(kind: Any) -> tuple[str, ...] | None:
 def _metavar(kind: Any) -> str | None:
     if get_origin(kind) is Literal:
         return None
-    return "JSON" if (isinstance(kind, type) and issubclass(kind, Model)) or get_origin(kind) is dict else "VALUE"
+    return "JSON" if _is_model(kind) or get_origin(kind) is dict else "VALUE"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model)

@@ -1,15 +1,18 @@
 """The command line: the same models as the tools, exit code 0 only on success."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faion_finetuner.core.settings import ROOTS, Settings
+from faion_finetuner.server import options
 from faion_finetuner.server.cli import main
-from faion_finetuner.tools.catalog import TOOLS
+from faion_finetuner.tools.catalog import BY_NAME, TOOLS
 
 ROWS = [
     {"instruction": f"Name the number {n}.", "output": f"The number is {n * n}, I am sure of it."} for n in range(40)
@@ -59,6 +62,28 @@ def test_dotted_options_reach_the_nested_model(rows: Path, capsys: pytest.Captur
     assert "Did you mean rank?" in capsys.readouterr().err
     assert main([*words, "--hyperparameters.rank=8"]) == 1
     assert "no-such-model" in capsys.readouterr().err
+
+
+def arguments_of(tool: str, *words: str) -> dict[str, Any]:
+    """What the tool is called with for these words."""
+    parser = argparse.ArgumentParser()
+    model = BY_NAME[tool].input
+    options.add_options(parser, model)
+    rest, nested = options.split_dotted(list(words))
+    return options.as_arguments(parser.parse_args(rest), model, nested)
+
+
+def test_dotted_options_add_to_those_given_as_json():
+    found = arguments_of("train", "--hyperparameters", '{"rank": 8}', "--hyperparameters.learning-rate=1e-4")
+    assert found["hyperparameters"] == {"rank": 8, "learning_rate": "1e-4"}
+    assert arguments_of("train", "--hyperparameters", "8", "--hyperparameters.rank=4") == {
+        "hyperparameters": ["8", {"rank": "4"}]  # refused by the model, and nothing of it is lost before
+    }
+
+
+def test_the_users_own_names_keep_their_dashes():
+    found = arguments_of("prepare", "--columns.user-question", "prompt", "--columns", '{"a": "completion"}')
+    assert found["columns"] == {"a": "completion", "user-question": "prompt"}
 
 
 @pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
