@@ -83,6 +83,8 @@ def prepare_folder(folder: Path, manifest: Manifest, resume: bool) -> Start:
         TrainingError: The checkpoints were made with something else, or the folder cannot be written.
     """
     found = whole(folder) if resume else []
+    if resume and not found and any(folder.glob("checkpoint-*")):
+        _manifest(folder)  # only what a training of ours has left may go
     if not found:
         if distributed.rank() == 0:
             shutil.rmtree(folder, ignore_errors=True)

@@ -189,6 +189,16 @@ def test_what_may_change_is_named_when_it_does(bench: Bench):
 
 
 def test_without_a_whole_checkpoint_it_is_said_that_training_began_anew(bench: Bench):
-    (bench.root / "out" / "checkpoints" / "checkpoint-3").mkdir(parents=True)
+    bench.train(hyperparameters={"max_steps": 1})
+    (bench.root / "out" / "checkpoints" / "checkpoint-1" / checkpoints.SEAL).unlink()
     said = resumed_from(bench.train(resume=True, hyperparameters={"max_steps": 1}))
     assert said.startswith("warn: There was no whole checkpoint yet")
+
+
+def test_checkpoints_of_another_program_are_neither_gone_on_with_nor_deleted(bench: Bench):
+    theirs = bench.root / "out" / "checkpoints" / "checkpoint-500" / "model.safetensors"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(TrainingError, match=r"no manifest\.json of this version"):
+        bench.train(resume=True, hyperparameters={"max_steps": 1})
+    assert theirs.read_bytes() == b"theirs"
