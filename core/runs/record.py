@@ -152,8 +152,14 @@ class RunFolder(Model):
             ) from error
 
     def status(self) -> RunStatus:
-        """Where the run stands, as its files say; `watch.observe` also looks at the process."""
-        return RunStatus.model_validate_json(self.status_path.read_bytes())
+        """Where the run stands, as its files say; `watch.observe` also looks at the process.
+
+        Where the launcher was cut off between the files, or the disk was full, it still waits to be started.
+        """
+        try:
+            return RunStatus.model_validate_json(self.status_path.read_bytes())
+        except (OSError, ValueError):
+            return RunStatus(status="queued", launched_at=self.record().created_at)
 
     def write_status(self, status: RunStatus) -> None:
         files.write_model(self.status_path, status)

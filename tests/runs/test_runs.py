@@ -3,13 +3,15 @@
 import json
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
+from faion_finetuner.core import files
 from faion_finetuner.core.errors import OutputExistsError, RunNotFoundError, RunStateError
 from faion_finetuner.core.runs import index, launch, watch
-from faion_finetuner.core.runs.record import RunFolder, RunStatus
+from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 
 from tests.probe_mode import MODE, ProbeRequest
@@ -145,6 +147,20 @@ async def test_a_killed_run_can_be_resumed_in_the_same_folder(settings: Settings
     status = await end_of(folder)
     assert (status.status, status.attempt) == ("succeeded", 2)
     assert json.loads(folder.result_path.read_text())["resumed"] is True
+
+
+async def test_a_run_whose_start_was_cut_off_between_its_files_is_reported_and_can_be_resumed(settings: Settings):
+    folder = start(settings)
+    await end_of(folder)
+    record = folder.record()
+    for path in (folder.status_path, folder.process_path):
+        path.unlink()
+    assert watch.observe(folder).status == "queued"  # another server may be about to start it
+    files.write_model(folder.record_path, record.model_copy(update={"created_at": now() - timedelta(minutes=1)}))
+    status = watch.observe(folder)
+    assert (status.status, status.error and status.error.code) == ("failed", "worker_died")
+    watch.resume(folder, settings)
+    assert (await end_of(folder)).status == "succeeded"
 
 
 async def test_cancelling_stops_at_a_checkpoint(settings: Settings, begun: Path):
