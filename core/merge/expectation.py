@@ -6,7 +6,7 @@ from typing import Any
 
 from ..examples.chat import ChatTokenizer
 from ..models.generate import generate
-from .engines import Scored, Text
+from ..models.gguf.engines import Scored, Text
 from .offloaded import Offloaded
 from .probes import MOST_COMPARED, Probe, Probes
 

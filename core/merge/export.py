@@ -11,11 +11,11 @@ from pathlib import Path
 from ..checks import CheckStatus
 from ..errors import ExportError, ModelError
 from ..examples.chat import ChatTokenizer
-from ..models.gguf import summarise
+from ..models.gguf.engines import Asked, Asker, Question
+from ..models.gguf.summary import summarise
 from ..reports.markdown import percent
 from ..runs.active import ActiveRun
 from .converter import Converter
-from .engines import Asked, Asker, Question
 from .expectation import ANSWER_TOKENS, Answer, Expectation, agreement, mean_loss
 from .probes import Calibration
 from .quantizers import Importance, Quantizer

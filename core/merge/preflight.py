@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..checks import Check
 from ..errors import ExportError, FinetunerError, ModelError
+from ..models.gguf.engines import Asker, find_asker
 from ..settings import Settings
 from .blend import BLOCK_NUMBERS
 from .checkpoint import Checkpoint
 from .converter import REQUIREMENT, Converter, find, provide
-from .engines import Asker, find_asker
 from .export import SIXTEEN_BITS, source_format
 from .job import Job
 from .quantizers import BITS, Quantizer, find_quantizer

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from ..checks import Check
 from ..errors import ExportError
+from ..models.gguf.cyllama import cyllama_child
+from ..models.gguf.engines import need_cyllama
+from ..models.gguf.programs import find_program
 from ..runs.active import ActiveRun
-from .child import Ended, growing, run_child
-from .engines import cyllama_child, need_cyllama
+from ..runs.child import Ended, growing, run_child
 from .probes import Calibration
-from .programs import find_program
 from .request import Quantization
 
 FILE_TYPES: Mapping[Quantization, int] = {"q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}  # llama.h, llama_ftype

@@ -9,9 +9,9 @@ from ..errors import FinetunerError
 from ..examples.chat import ChatTokenizer
 from ..examples.template import render
 from ..examples.types import Message
-from ..models.gguf import summarise
+from ..models.gguf.engines import Cyllama
+from ..models.gguf.summary import summarise
 from ..runs.active import ActiveRun
-from .engines import Cyllama
 from .ollama import PROBES, SYSTEM_PROBES, Recognised
 from .probes import Probe
 from .serving import Conversation

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import ExportError
+from ..models.gguf.engines import CONTEXT
+from ..models.gguf.programs import find_program
 from ..runs.active import ActiveRun
-from .child import TAIL
-from .engines import CONTEXT
-from .programs import find_program
+from ..runs.child import TAIL
 
 START_TIMEOUT_S = 600.0
 POLL_S = 0.1

@@ -10,9 +10,10 @@ from ..checks import Check
 from ..errors import ExportError, RemoteError
 from ..examples.chat import ChatTokenizer
 from ..examples.types import Message
+from ..models.gguf.cyllama import has_cyllama
+from ..models.gguf.engines import Cyllama
 from . import ollama, probes, rendering, upload
 from .deploy import commands, smallest
-from .engines import Cyllama, has_cyllama
 from .export import Exported, Exporter, source_format
 from .findings import chat_template_check, export_checks
 from .ollama import Recognised

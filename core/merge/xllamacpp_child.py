@@ -7,7 +7,7 @@ import signal
 import sys
 
 from ..extras import require
-from .engines import CONTEXT
+from ..models.gguf.engines import CONTEXT
 
 
 def main(model: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from filelock import FileLock
 
 from .. import extras, files
-from .gguf_tokenizer import write_tokenizer
+from .gguf.tokenizer import write_tokenizer
 from .source import Builtin, gguf_path
 
 LOCK_TIMEOUT_S = 600.0

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.errors import ExportError, InputError, MissingExtraError, ModelError
-from faion_finetuner.core.merge import converter, engines, preflight, quantizers, shipping
+from faion_finetuner.core.merge import converter, preflight, quantizers, shipping
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.merge.result import Export, GgufVerification
-from faion_finetuner.core.models.gguf import summarise
+from faion_finetuner.core.models.gguf import engines
+from faion_finetuner.core.models.gguf.summary import summarise
 
 from ..tiny import tiny_model
 from .support import active_run, make_adapter, merge
@@ -216,7 +217,7 @@ def test_the_progress_of_a_conversion_has_bytes_and_time(settings, base, tmp_pat
 
 def test_stopping_the_run_ends_the_program(settings, base, tmp_path):
     from faion_finetuner.core.errors import Cancelled
-    from faion_finetuner.core.merge.child import run_child
+    from faion_finetuner.core.runs.child import run_child
 
     run = active_run(settings.roots[0] / "out")
     run.request_stop()

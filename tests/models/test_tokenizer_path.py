@@ -9,7 +9,7 @@ from faion_finetuner.core.errors import ModelError
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.types import Message
 from faion_finetuner.core.models import builtin as builtin_module
-from faion_finetuner.core.models.gguf_tokenizer import write_tokenizer
+from faion_finetuner.core.models.gguf.tokenizer import write_tokenizer
 from faion_finetuner.core.models.source import builtin_folder, local_path, resolve_model, tokenizer_path
 from faion_finetuner.core.settings import Settings
 from tokenizers import pre_tokenizers

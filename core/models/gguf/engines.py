@@ -1,20 +1,17 @@
 """What loads GGUF files and asks them: llama.cpp's own program where it is, and the wheel cyllama."""
 
-import importlib.util
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..errors import ExportError, MissingExtraError
-from ..extras import INSTALL_LINE
-from ..runs.active import ActiveRun
-from .child import Ended, run_child
+from ...errors import MissingExtraError
+from ...extras import INSTALL_LINE
+from ...runs.active import ActiveRun
+from ...runs.child import Ended, run_child
+from .cyllama import ASK_TIMEOUT_S, ask_child, has_cyllama, unusable
 from .programs import find_program
 
-ASK_TIMEOUT_S = 3600.0
 CONTEXT = 1024  # tokens of prompt and answer together
 
 
@@ -86,10 +83,11 @@ class Cyllama:
             "questions": [[q.prompt, q.max_tokens] for q in questions],
             "texts": [[t.ids, t.answer_at] for t in texts],
         }
-        found = _ask_child("ask", model, given, run)
-        if found.reply is None:
+        found = ask_child("ask", model, given, run)
+        if found.replies is None:
             return Asked(None, None, None, found.ended)
-        said, scored = found.reply["answers"], found.reply["scored"]
+        (reply,) = found.replies
+        said, scored = reply["answers"], reply["scored"]
         return Asked(
             answers=tuple(one["text"] for one in said),
             prompt_ids=tuple(tuple(one["prompt_ids"]) for one in said),
@@ -97,16 +95,24 @@ class Cyllama:
             ended=found.ended,
         )
 
-    def tokenize(self, model: Path, texts: Sequence[str], run: ActiveRun) -> list[list[int]]:
+    def tokenize(
+        self, model: Path, texts: Sequence[str], run: ActiveRun, *, as_they_are: bool = False
+    ) -> list[list[int]]:
         """The file's own tokens of each text; the begin token is put first where the file asks for that.
 
+        Args:
+            model: The file.
+            texts: Special tokens written in them count.
+            run: The run that this belongs to.
+            as_they_are: Put nothing first.
+
         Raises:
-            ExportError: It could not load the file.
+            ModelError: It could not load the file.
         """
-        found = _ask_child("tokenize", model, list(texts), run)
-        if found.reply is None:
-            raise ExportError(f"Reading '{model.name}' {found.ended.how}.", "Make it with another engine.")
-        return found.reply
+        found = ask_child("tokenize", model, {"texts": list(texts), "add_special": not as_they_are}, run)
+        if found.replies is None:
+            raise unusable(model, found.ended)
+        return found.replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +146,6 @@ class LlamaCompletion:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    reply: Any
-    """None when the child did not end well."""
-    ended: Ended
-
-
-def _ask_child(action: str, model: Path, given: object, run: ActiveRun) -> _Reply:
-    asked, answered = run.folder.path / "questions.json", run.folder.path / "answers.json"
-    asked.write_text(json.dumps(given), encoding="utf-8")
-    try:
-        ended = run_child(cyllama_child(action, model, asked, answered), run, ASK_TIMEOUT_S)
-        return _Reply(json.loads(answered.read_text(encoding="utf-8")) if ended.well else None, ended)
-    finally:
-        asked.unlink(missing_ok=True)
-        answered.unlink(missing_ok=True)
-
-
-def cyllama_child(*arguments: object) -> list[str]:
-    """The command that does something with cyllama in a process of its own."""
-    return [sys.executable, "-P", "-m", "faion_finetuner.core.merge.cyllama_child", *map(str, arguments)]
-
-
 def find_asker() -> Asker:
     """The first that can load and ask a GGUF file: llama-completion (LLAMA_CPP_DIR, then PATH), then cyllama.
 
@@ -186,8 +169,3 @@ def need_cyllama(purpose: str) -> Cyllama:
             f"Run: {INSTALL_LINE}",
         )
     return Cyllama()
-
-
-def has_cyllama() -> bool:
-    """Whether the wheel is installed."""
-    return importlib.util.find_spec("cyllama") is not None

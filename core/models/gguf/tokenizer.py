@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from ..errors import ModelError
+from ...errors import ModelError
 
 # https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, version 3: all numbers little-endian
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import extras
-from ..errors import ModelError
+from ... import extras
+from ...errors import ModelError
 
 ROW_BLOCK = 256
 """K-quants pack rows in blocks of this many numbers; llama.cpp stores other rows in an older format."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..runs.active import ActiveRun
+from .active import ActiveRun
 
 POLL_S = 0.2
 TAIL = 2_000  # characters of a program's own words that go into an error
 
-log = logging.getLogger("faion_finetuner.merge")
+log = logging.getLogger("faion_finetuner.child")
 
 
 @dataclass(frozen=True, slots=True)
