@@ -1,5 +1,6 @@
 """From a model folder to a model in memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,9 @@ def load_base(
     options: dict[str, Any] = {"quantization_config": _nf4(chosen)} if nf4 else {}
     options |= _sharded(shards) if shards > 1 else {"device_map": {"": machine.device}}
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
             path,
+            output_loading_info=True,
             dtype=chosen,
             use_safetensors=None if settings.trust_remote_code else True,
             trust_remote_code=settings.trust_remote_code,
@@ -53,7 +55,18 @@ def load_base(
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
+    _refuse_random_weights(path, sorted(found["missing_keys"]))
     return model.eval()
+
+
+def _refuse_random_weights(path: Path, missing: Sequence[str]) -> None:
+    """transformers makes up the weights that the files lack, with no more than a warning in the log."""
+    if missing:
+        raise ModelError(
+            f"The files in '{path}' lack {len(missing)} of the model's weights, e.g. {missing[0]}; these would be "
+            "random numbers.",
+            DAMAGED,
+        )
 
 
 def _sharded(processes: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from faion_finetuner.core.models.load import attach_adapter, load_base, load_tok
 from faion_finetuner.core.models.machine import cpu_dtype, look
 from faion_finetuner.core.models.source import local_path, resolve_model
 from faion_finetuner.core.settings import Settings
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_model
 
@@ -56,6 +57,16 @@ def test_damaged_weights_are_an_error_that_names_the_folder(tiny: Path, settings
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load_base(tiny, settings=settings)
     assert str(tiny) in caught.value.problem
+
+
+def test_weights_that_the_files_lack_are_not_made_up(tiny: Path, settings: Settings):
+    weights = load_file(tiny / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tiny / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ModelError, match=r"lack 1 of the model's weights, e\.g\. model\.layers\.1\.mlp\.up_proj\.weight"
+    ):
+        load_base(tiny, settings=settings)
 
 
 def test_a_folder_without_tokenizer_is_an_error(tiny: Path):
