@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.sft_trainer import SFTTrainer
 
+from ..errors import TrainingError
 from ..runs.active import ActiveRun
 from . import checkpoints, distributed
 from .batches import LengthGrouped
@@ -192,12 +193,15 @@ class FineTuner(SFTTrainer):
         log.warning("Memory ran out in %s: from now on %d sequences at once.", what, portion.size)
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        if not self.sharded:
-            distributed.average_gradients(trained_parameters(model))
+        distributed.average_gradients(self.held_whole(model))
         norm: Any = super()._clip_grad_norm(model)
         if not math.isfinite(norm):
             raise self._not_finite("gradient", norm)
         return norm
+
+    def held_whole(self, model: Any) -> list[torch.nn.Parameter]:
+        """The trained weights that each process has whole."""
+        return trained_parameters(model)
 
     def _not_finite(self, what: str, value: Any, step: int | None = None) -> NonFiniteError:
         found = distributed.gathered((float(value), self.rows_of_step))
@@ -315,7 +319,11 @@ class FineTuner(SFTTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """The objective's mean over all units of the validation rows, each counted once, however long its row."""
+        """The objective's mean over all units of the validation rows, each counted once, however long its row.
+
+        Raises:
+            TrainingError: It is not a finite number.
+        """
         began = time.monotonic()
         was_training = self.model.training
         self.model.eval()
@@ -327,12 +335,25 @@ class FineTuner(SFTTrainer):
         self.model.train(was_training)
         self.evaluation_s += time.monotonic() - began
         total, units = distributed.total([total, units], self.args.device)
+        if not math.isfinite(total):
+            raise self._cannot_validate(total)
         metrics = {f"{metric_key_prefix}_loss": total / max(1, units)}
         noticed = self.objective.noticed(training=False)
         metrics |= {f"{metric_key_prefix}_{name}": value for name, value in noticed.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _cannot_validate(self, total: float) -> TrainingError:
+        """Why the validation loss is no number: the base's own fault before the first step, else the training's."""
+        if step := self.state.global_step:
+            problem = f"The loss of the validation rows became {total} after step {step} of {self.state.max_steps}."
+            return NonFiniteError(problem, f"Start anew with learning_rate {self.args.learning_rate / 10:.0e}.")
+        return TrainingError(
+            f"The loss of the validation rows is {total} before the first step: the base model is unsound, or its "
+            "numbers overflow.",
+            "Look whether the base's weights hold NaN or infinity (fetch it again), or train with dtype float32.",
+        )
 
     def loss_of(self, batch: dict[str, Any]) -> float:
         """The objective's sum over a batch, without gradient; in smaller portions when memory does not suffice.

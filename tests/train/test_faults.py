@@ -18,7 +18,7 @@ from faion_finetuner.core.train.job import run
 from faion_finetuner.core.train.objectives import SupervisedLoss
 from faion_finetuner.core.train.result import TrainResult
 from faion_finetuner.core.train.trainer import FineTuner
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_rows
 
@@ -105,6 +105,15 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_rows(
     assert "learning_rate 5e-04" in caught.value.next_step
     assert not (bench.root / "out" / "adapter").exists()
     told("The loss of a batch is NaN", caught.value.problem)
+
+
+def test_a_base_that_is_unsound_is_told_from_a_training_that_went_wrong(bench: Bench):
+    path = bench.root / "tiny" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.layers.0.mlp.up_proj.weight"][0, 0] = math.nan
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match="nan before the first step: the base model is unsound"):
+        bench.train(hyperparameters=QUICK)
 
 
 def test_asked_to_a_training_goes_back_and_on_at_a_tenth_of_the_rate(
