@@ -27,7 +27,7 @@ class Prepared:
 
 
 def load_prepared(data_path: Path) -> Prepared:
-    """The examples of a folder with train.jsonl (and valid.jsonl, where there is one), or of a single file.
+    """The examples of a folder with train.jsonl (and valid.jsonl, where there is one with rows), or of a single file.
 
     Raises:
         PathError: There is no such file, or the folder has no train.jsonl.
@@ -40,7 +40,7 @@ def load_prepared(data_path: Path) -> Prepared:
         problem = f"No train.jsonl in {data_path}." if data_path.is_dir() else f"{data_path} does not exist."
         raise PathError(problem, "Give the output_dir of a `prepare` run, or one JSONL file.")
     valid = data_path / "valid.jsonl"
-    if not valid.is_file():
+    if not valid.is_file() or not valid.stat().st_size:  # of few rows `prepare` holds none back
         return Prepared(read_examples(train), [], train, None)
     return Prepared(read_examples(train), read_examples(valid), train, valid)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.errors import DataError, PathError
-from faion_finetuner.core.examples.files import load_prepared, read_examples
+from faion_finetuner.core.examples.files import Prepared, load_prepared, read_examples
 from faion_finetuner.core.examples.types import ChatExample, Message
 
 ROW = {"messages": [{"role": "user", "content": "hi ü"}, {"role": "assistant", "content": "hello"}], "id": 1}
@@ -22,6 +22,12 @@ def test_jsonl_json_and_byte_order_marks_are_read(tmp_path: Path):
     assert read_examples(write(tmp_path / "a.jsonl", line, "", line, "")) == [EXAMPLE, EXAMPLE]
     assert read_examples(write(tmp_path / "b.json", json.dumps([ROW, ROW], indent=2))) == [EXAMPLE, EXAMPLE]
     assert read_examples(write(tmp_path / "c.jsonl", "\ufeff" + line + "\r")) == [EXAMPLE]
+
+
+def test_of_few_rows_none_are_held_back_and_the_rest_is_trained_on(tmp_path: Path):
+    write(tmp_path / "train.jsonl", json.dumps(ROW))
+    (tmp_path / "valid.jsonl").touch()
+    assert load_prepared(tmp_path) == Prepared([EXAMPLE], [], tmp_path / "train.jsonl", None)
 
 
 def test_a_json_file_of_one_record_is_one_example(tmp_path: Path):
