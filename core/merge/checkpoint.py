@@ -61,11 +61,11 @@ class Tensor:
         import torch
 
         last = self.rows if last is None else last
-        row = self.bytes // max(1, self.rows)
-        data = torch.empty((last - first) * row, dtype=torch.uint8)
-        read_into(self.file, self.offset + first * row, data.numpy().data)
         shape = (last - first, *self.shape[1:]) if self.shape else ()
-        return data.view(getattr(torch, DTYPES[self.stored])).reshape(shape)
+        numbers = torch.empty(shape, dtype=getattr(torch, DTYPES[self.stored]))
+        row = self.bytes // max(1, self.rows)
+        read_into(self.file, self.offset + first * row, numbers.reshape(-1).view(torch.uint8).numpy().data)
+        return numbers
 
     def equals(self, other: "Tensor") -> bool:
         """Whether two tensors store the same numbers in the same format."""
@@ -128,10 +128,6 @@ class Checkpoint:
     def is_tied(self) -> bool:
         """Whether the output layer uses the input embedding's weight; a copy of it in the files does not count."""
         return HEAD not in self.tensors or self.config.get("tie_word_embeddings") is True
-
-    def load(self, name: str) -> "torch.Tensor":
-        """One tensor, as stored."""
-        return self.tensors[name].read()
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -7,13 +7,9 @@ from typing import Any
 from ..examples.chat import ChatTokenizer
 from ..models.generate import generate
 from ..models.gguf.engines import Scored, Text
-from .offloaded import Offloaded
-from .probes import MOST_COMPARED, Probe, Probes
+from .probes import Probe, Probes
 
 ANSWER_TOKENS = 24
-ROWS = MOST_COMPARED
-"""Rows on which each file's loss and choices are held against the merged model's."""
-
 QUESTION = "The capital of France is"
 """A text to continue, without chat template: even a small base model knows it, so a wrong answer tells something."""
 
@@ -56,7 +52,7 @@ class Expectation:
 
 def expect(model: Any, chat: ChatTokenizer, probes: Probes) -> Expectation:
     """Ask the merged model what each file will be asked."""
-    rows = probes.probes[:ROWS]
+    rows = probes.probes
     asked = [(QUESTION, chat.bos_text(QUESTION) + QUESTION)]
     asked += [(probe.question, probe.prompt) for probe in rows[: QUESTIONS - 1]]
     found = generate(model, chat, [prompt for _, prompt in asked], max_new_tokens=ANSWER_TOKENS, batch_size=QUESTIONS)
@@ -66,11 +62,6 @@ def expect(model: Any, chat: ChatTokenizer, probes: Probes) -> Expectation:
         scored=tuple(_score(model, probe) for probe in rows),
         source=probes.source,
     )
-
-
-def rows_for(model: Any, proof: Probes, more: Probes) -> Probes:
-    """The many rows, or the few of the proof where every row means to read the model from disk."""
-    return proof if isinstance(model, Offloaded) else more
 
 
 def mean_loss(scored: Sequence[Scored]) -> float:

@@ -6,7 +6,8 @@ from ..checks import Check
 from ..errors import ExportError
 from ..examples.chat import ChatTokenizer
 from ..reports.markdown import percent
-from .result import Export, Verification
+from .probes import Probes
+from .result import Export, Measured, Verification
 
 NOTABLE_EFFECT = 1e-3  # nats; an adapter that learned anything moves its own rows by a hundred times that
 
@@ -53,6 +54,24 @@ def adapter_check(found: Verification) -> Check:
         status="warn",
         details=f"{details} That is next to nothing.",
         next_step="Check train's metrics: did the loss fall? A higher learning_rate or more steps may be needed.",
+    )
+
+
+def combination_check(measured: Sequence[Measured], rows: Probes) -> Check:
+    """Whether combining several did any good on the rows: base first, then each of them alone, then the merged one."""
+    base, *alone, merged = measured
+    best = min(alone, key=lambda one: one.loss)
+    details = (
+        f"On {len(rows.probes)} {rows.source} the combination's loss is {merged.loss:.4f}: the base's is "
+        f"{base.loss:.4f}, that of {best.model} {best.loss:.4f}."
+    )
+    if merged.loss < base.loss:
+        return Check(name="combination", status="pass", details=details)
+    return Check(
+        name="combination",
+        status="warn",
+        details=f"{details} It is no better than the base.",
+        next_step="Try other weights, a smaller density or another strategy, or merge the best one alone.",
     )
 
 

@@ -1,6 +1,5 @@
 """The other way to merge: peft's own, on the whole model, for adapters that are no plain sum."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from .. import extras
@@ -11,22 +10,16 @@ from .adapter import Adapter
 
 
 def write_with_peft(
-    base: Path, adapters: Sequence[Adapter], folder: Path, dtype: str, max_shard_bytes: int, settings: Settings
+    base: Path, adapter: Adapter, folder: Path, dtype: str, max_shard_bytes: int, settings: Settings
 ) -> bool:
-    """Load the base in fp32, let peft merge the one adapter, save in `dtype`; returns whether tied layers came apart.
+    """Load the base in fp32, let peft merge the adapter, save in `dtype`; returns whether tied layers came apart.
 
     Memory: the whole model in fp32.
 
     Raises:
-        ModelError: There are several adapters, this kind cannot be merged, or peft used only a part of it.
+        ModelError: This kind cannot be merged, or peft used only a part of it.
     """
     torch = extras.require("torch", "Merging an adapter")
-    if len(adapters) > 1:
-        raise ModelError(
-            "Several adapters can be added up only when each is plain LoRA.",
-            "Merge this one alone, with strategy lora.",
-        )
-    (adapter,) = adapters
     model = attach_adapter(load_base(base, dtype="float32", settings=settings), adapter.folder)
     _prove_all_used(model, adapter)
     was_tied = bool(model.config.tie_word_embeddings)

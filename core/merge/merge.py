@@ -9,11 +9,11 @@ from ..examples.chat import ChatTokenizer
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from . import base_choice, in_memory, preflight, shards, upload
-from .expectation import ROWS, expect, rows_for
-from .findings import adapter_check, unlike, verification_check
+from .expectation import expect
+from .findings import adapter_check, combination_check, unlike, verification_check
 from .job import job_checks, read_job
 from .preflight import Disk
-from .probes import Probes, collect
+from .probes import MOST_COMPARED, PROBES, Probes, collect
 from .request import CARD, MERGED, MergeRequest
 from .result import Measured, MergedFile, MergePlan, MergeResult
 from .shipping import Shipped, ship
@@ -47,7 +47,10 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     preflight.refuse_full_disk(space, request.output_dir)
     run.output_dir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(run.output_dir)
-    _merge(work, layout)
+    if job.adapters:
+        _merge(work, layout)
+    elif request.verify and request.gguf:
+        _expect(work, reload(job.base.folder, arithmetic_for(job.base), settings))
     return _result(work, ship(work, tools))
 
 
@@ -59,11 +62,6 @@ def _remove_leftovers(output_dir: Path) -> None:
 
 
 def _merge(work: Work, layout: shards.Layout) -> None:
-    job = work.job
-    if not job.adapters:
-        if job.request.verify and job.request.gguf:
-            _expect(work, reload(job.base.folder, arithmetic_for(job.base), job.settings), None)
-        return
     _settle_base(work)
     job = work.job
     target = job.request.output_dir / MERGED
@@ -82,9 +80,9 @@ def _write_weights(work: Work, layout: shards.Layout, folder: Path) -> bool:
     job, run = work.job, work.run
     run.stage("merging")
     if job.method == "in_memory":
-        adapters = [entry.adapter for entry in job.adapters]
+        (entry,) = job.adapters  # several that are no plain sums were refused
         return in_memory.write_with_peft(
-            job.base.folder, adapters, folder, job.dtype, job.max_shard_bytes, job.settings
+            job.base.folder, entry.adapter, folder, job.dtype, job.max_shard_bytes, job.settings
         )
 
     def on_bytes(done: int, total: int) -> None:
@@ -111,8 +109,9 @@ def _settle_base(work: Work) -> None:
 def _prove(work: Work, folder: Path) -> None:
     """Reload what was written and compare; also lets it answer what the GGUF files will be asked."""
     job, run = work.job, work.run
-    probes = collect(ChatTokenizer.load(folder), job.training, job.request.data_path)
     arithmetic = arithmetic_for(job.base, job.plan if job.recipe.only_sums and not job.first_quantised else None)
+    count = MOST_COMPARED if job.request.data_path and not arithmetic.from_disk else PROBES
+    probes = collect(ChatTokenizer.load(folder), job.training, job.request.data_path, count)
     run.stage("asking base + adapter")
     unmerged = job.unmerged
     rounded_to = None if job.plan.unties or unmerged.nf4 else job.dtype
@@ -128,17 +127,19 @@ def _prove(work: Work, folder: Path) -> None:
         raise unlike(found)
     work.verification = found
     work.checks += [verification_check(found), adapter_check(found)]
-    work.measured += _on_these_rows(work, reference, compared.said)
+    measured = _on_these_rows(work, reference, compared.said)
+    work.measured += measured
+    if len(measured) > 2:
+        work.checks.append(combination_check(measured, probes))
     if job.request.gguf:
-        _expect(work, merged, probes)
+        _expect(work, merged, probes if arithmetic.from_disk else None)
 
 
-def _expect(work: Work, model: Any, proof: Probes | None) -> None:
-    """Let the merged model itself say what its GGUF files will be asked."""
+def _expect(work: Work, model: Any, few: Probes | None = None) -> None:
+    """Let the merged model itself say what its GGUF files will be asked: many rows, or the given few."""
     job, chat = work.job, work.chat
     work.run.stage("asking the model what its GGUF files will be asked")
-    rows = collect(chat, job.training, job.request.data_path, ROWS)
-    work.rows = rows_for(model, proof or rows, rows)
+    work.rows = few or collect(chat, job.training, job.request.data_path, MOST_COMPARED)
     work.expectation = expect(model, chat, work.rows)
 
 

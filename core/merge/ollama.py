@@ -172,7 +172,7 @@ def writes_tools(chat: ChatTokenizer) -> bool:
         return False
 
 
-def template_check(recognised: Recognised | None, tools: bool = False) -> Check:
+def modelfile_check(recognised: Recognised | None, tools: bool = False) -> Check:
     """Whether Ollama will write conversations as the model was trained to read them.
 
     Args:

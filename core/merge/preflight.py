@@ -16,10 +16,10 @@ from .export import SIXTEEN_BITS, source_format
 from .job import Job
 from .quantizers import BITS, Quantizer, find_quantizer
 from .request import MergeRequest, Quantization
-from .shards import WAITING
-from .surroundings import template_check, tokenizer_folder, vocabulary_check
+from .surroundings import kept_template_check, tokenizer_folder, vocabulary_check
 
-BLOCK_BYTES = 4 * BLOCK_NUMBERS  # fp32
+BLOCK_BYTES = 8 * BLOCK_NUMBERS  # as stored, and in fp32
+OVERHEAD_BYTES = 25_000_000  # libraries and factors of the adapter, as benchmarks/merge measures
 MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
 
 
@@ -57,8 +57,12 @@ def prepare_export(request: MergeRequest, base: Checkpoint, settings: Settings) 
             "Leave gguf out and serve the merged model with transformers or vllm, or name a newer llama.cpp "
             "in LLAMA_CPP_DIR.",
         )
-    needs_quantizer = any(quantization not in SIXTEEN_BITS for quantization in request.gguf)
-    return Tools(converter, find_quantizer() if needs_quantizer else None, find_asker() if request.verify else None)
+    quantizer = find_quantizer() if _needs_quantizer(request) else None
+    return Tools(converter, quantizer, find_asker() if request.verify else None)
+
+
+def _needs_quantizer(request: MergeRequest) -> bool:
+    return any(quantization not in SIXTEEN_BITS for quantization in request.gguf)
 
 
 def disk(job: Job, merged_bytes: int) -> Disk:
@@ -90,7 +94,7 @@ def tokenizer_checks(base: Checkpoint, adapter: Path | None, grown_to: int | Non
     Raises:
         ModelError: One has not.
     """
-    template = template_check(base.folder, adapter)
+    template = kept_template_check(base.folder, adapter)
     check = vocabulary_check(tokenizer_folder(base.folder, adapter), base, grown_to)
     told = [template] if template else []
     if check is None:
@@ -105,22 +109,26 @@ def memory_bytes(job: Job) -> int:
     largest = max(tensor.elements for tensor in job.base.tensors.values()) * 4
     whole = job.base.parameters * 4
     copies = 1 if job.recipe.only_sums else 3 + 2 * len(job.adapters)  # strategies that prune need whole weights
-    blocks = (os.cpu_count() or 1) * WAITING * BLOCK_BYTES
+    blocks = OVERHEAD_BYTES + (os.cpu_count() or 1) * BLOCK_BYTES
     merging = whole if job.method == "in_memory" else blocks + (0 if copies == 1 else copies * largest)
     return max(merging, whole) if job.request.verify else merging
 
 
 def missing_tools(request: MergeRequest, settings: Settings) -> list[Check]:
     """For a dry run: what the export would lack, as checks instead of an error; nothing is fetched."""
+    if not request.gguf:
+        return []
     checks = []
-    if request.gguf and find(settings) is None:
+    if find(settings) is None:
         checks.append(_missing("converter", f"{REQUIREMENT} is not here; the run would fetch it."))
-    for name, finder in (("quantizer", find_quantizer), ("asker", find_asker)):
+    wanted = {"quantizer": find_quantizer} if _needs_quantizer(request) else {}
+    wanted |= {"asker": find_asker} if request.verify else {}
+    for name, finder in wanted.items():
         try:
             finder()
         except FinetunerError as error:
             checks.append(_missing(name, error.problem, error.next_step))
-    return checks if request.gguf else []
+    return checks
 
 
 def _missing(name: str, details: str, next_step: str | None = None) -> Check:

@@ -106,7 +106,7 @@ def _export(work: Work, tools: Tools) -> Exported:
 
 
 def _modelfile(work: Work, best: Export, recognised: Recognised | None) -> Path:
-    work.checks.append(ollama.template_check(recognised, ollama.writes_tools(work.chat)))
+    work.checks.append(ollama.modelfile_check(recognised, ollama.writes_tools(work.chat)))
     path = work.run.output_dir / MODELFILE
     files.write_text(path, ollama.modelfile(best.path, recognised, work.chat))
     return path

@@ -31,37 +31,30 @@ class ConfigChange:
 
 
 def copy_surroundings(base: Checkpoint, adapter: Path | None, folder: Path, change: ConfigChange) -> Check:
-    """Put everything but the weights beside them; the check tells whether the model will end its turns.
-
-    The tokenizer is the adapter's where it has one, since training may have changed it, else the base's.
-    """
+    """Put everything but the weights beside them; the check tells whether the model will end its turns."""
     config = {key: value for key, value in base.config.items() if key not in ("torch_dtype", "_name_or_path")}
     config["dtype"] = change.dtype
     if change.unties:
         config["tie_word_embeddings"] = False
     if change.vocabulary:
         config["vocab_size"] = change.vocabulary
+    for path in beside_weights(base, adapter):
+        shutil.copyfile(path, folder / path.name)
     _write_json(folder / "config.json", config)
-    source = tokenizer_folder(base.folder, adapter)
-    for name in TOKENIZER_FILES:
-        _copy(source, folder, name)
-    _copy(source if (source / TEMPLATE).is_file() else base.folder, folder, TEMPLATE)
-    _copy(base.folder, folder, GENERATION)
-    for licence in licence_files(base.folder):
-        shutil.copyfile(licence, folder / licence.name)
-    if "auto_map" in config:
-        for code in base.folder.glob("*.py"):
-            shutil.copyfile(code, folder / code.name)
     return _end_token(folder)
 
 
 def beside_weights(base: Checkpoint, adapter: Path | None) -> list[Path]:
-    """The files that `copy_surroundings` would copy or change, where they lie now."""
+    """The files that a merged model gets beside its weights, where they lie now.
+
+    The tokenizer is the adapter's where it has one, since training may have changed it, else the base's.
+    """
     source = tokenizer_folder(base.folder, adapter)
     template = source if (source / TEMPLATE).is_file() else base.folder
-    named = [base.folder / "config.json", *(source / name for name in TOKENIZER_FILES), template / TEMPLATE]
-    found = [path for path in (*named, base.folder / GENERATION) if path.is_file()]
-    return found + licence_files(base.folder)
+    wanted = [base.folder / "config.json", *(source / name for name in TOKENIZER_FILES), template / TEMPLATE]
+    code = sorted(base.folder.glob("*.py")) if "auto_map" in base.config else []
+    found = [path for path in (*wanted, base.folder / GENERATION) if path.is_file()]
+    return [*found, *licence_files(base.folder), *code]
 
 
 def tokenizer_folder(base: Path, adapter: Path | None) -> Path:
@@ -70,7 +63,7 @@ def tokenizer_folder(base: Path, adapter: Path | None) -> Path:
     return adapter if adapter is not None and has_own else base
 
 
-def template_check(base: Path, adapter: Path | None) -> Check | None:
+def kept_template_check(base: Path, adapter: Path | None) -> Check | None:
     """Whether the adapter's chat template, which the merged model gets, is the base's; None where there is only one."""
     if adapter is None or tokenizer_folder(base, adapter) != adapter:
         return None
@@ -84,11 +77,6 @@ def template_check(base: Path, adapter: Path | None) -> Check | None:
         "adapter's.",
         next_step="Nothing, if training used it; otherwise replace chat_template.jinja in the merged folder.",
     )
-
-
-def _copy(source: Path, folder: Path, name: str) -> None:
-    if (source / name).is_file():
-        shutil.copyfile(source / name, folder / name)
 
 
 def _end_token(folder: Path) -> Check:

@@ -48,7 +48,7 @@ class TensorFile:
         text += b" " * (-len(text) % ALIGNMENT)
         self._places: Mapping[str, int] = {name: 8 + len(text) + place for name, place in places.items()}
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        os.truncate(self._file, 8 + len(text) + end)
+        _reserve(self._file, 8 + len(text) + end)
         self._put(0, memoryview(len(text).to_bytes(8, "little") + text))
 
     def __enter__(self) -> "TensorFile":
@@ -89,6 +89,18 @@ class TensorFile:
         while data:
             written = os.pwrite(self._file, data, place)
             place, data = place + written, data[written:]
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give the file its whole size at once: the system then takes half the time for what is put into it.
+
+    Raises:
+        OSError: The disk is too full for it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
 
 
 def _number_bytes(entry: Entry) -> int:

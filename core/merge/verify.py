@@ -21,8 +21,8 @@ from .unmerged import Arithmetic, Unmerged
 if TYPE_CHECKING:
     import torch
 
-POSITIONS = 32
-"""Compared positions of one probe, spread over it: enough to see, few enough that a large vocabulary fits memory."""
+POSITIONS = 256
+"""Compared positions of all probes, spread over them: enough to see, few enough that a large vocabulary fits memory."""
 
 FITS = 0.7  # share of free memory that one fp32 copy of the model may take
 
@@ -47,7 +47,7 @@ class Said:
     """What one model says on the probes."""
 
     logits: "tuple[torch.Tensor, ...]"
-    """At POSITIONS places of each probe, fp32 on the CPU."""
+    """At an equal number of places of each probe, POSITIONS in all, fp32 on the CPU."""
     losses: tuple[float, ...]
     """Of each probe's answer, in nats, summed over its tokens."""
     tokens: tuple[int, ...]
@@ -209,9 +209,10 @@ def reload(folder: Path, arithmetic: Arithmetic, settings: Settings) -> Any:
 def ask(model: Any, probes: Probes) -> Said:
     """What a model says on the probes."""
     logits, losses, tokens = [], [], []
+    places = max(1, POSITIONS // len(probes.probes))
     together = _ask_together(model, probes) if isinstance(model, Offloaded) else None
     for number, probe in enumerate(probes.probes):
-        answer = _read(together[number], probe) if together is not None else _ask(model, probe)
+        answer = _read(_ask(model, probe) if together is None else together[number], probe, places)
         logits.append(answer.logits)
         losses.append(answer.loss)
         tokens.append(len(probe.ids) - probe.answer_at)
@@ -223,11 +224,11 @@ class _Answer(NamedTuple):
     loss: float
 
 
-def _ask(model: Any, probe: Probe) -> _Answer:
+def _ask(model: Any, probe: Probe) -> "torch.Tensor":
     import torch
 
     with torch.inference_mode():
-        return _read(model(input_ids=torch.tensor([probe.ids], device=model.device), use_cache=False).logits[0], probe)
+        return model(input_ids=torch.tensor([probe.ids], device=model.device), use_cache=False).logits[0]
 
 
 def _ask_together(model: Offloaded, probes: Probes) -> "torch.Tensor":
@@ -241,11 +242,11 @@ def _ask_together(model: Offloaded, probes: Probes) -> "torch.Tensor":
         return model(input_ids=ids, attention_mask=mask, use_cache=False).logits
 
 
-def _read(logits: "torch.Tensor", probe: Probe) -> _Answer:
+def _read(logits: "torch.Tensor", probe: Probe, count: int) -> _Answer:
     import torch
 
     ids = torch.tensor(probe.ids, device=logits.device)
-    places = torch.linspace(0, len(probe.ids) - 1, min(POSITIONS, len(probe.ids))).round().long()
+    places = torch.linspace(0, len(probe.ids) - 1, min(count, len(probe.ids))).round().long()
     before = logits[probe.answer_at - 1 : len(probe.ids) - 1].float()  # a token is predicted at the place before it
     loss = torch.nn.functional.cross_entropy(before, ids[probe.answer_at :], reduction="sum")
     return _Answer(logits[places.to(logits.device)].float().cpu(), float(loss))

@@ -234,6 +234,21 @@ def test_missing_engine_names_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        ({"gguf": ("q8_0",)}, {"quantizer", "asker"}),
+        ({"gguf": ("f16",)}, {"asker"}),
+        ({"gguf": ("f16",), "verify": False}, set()),
+    ],
+    ids=["quantised", "converted", "not_verified"],
+)
+def test_a_dry_run_misses_only_what_the_run_would_use(settings, base, monkeypatch, arguments, missing):
+    monkeypatch.setattr(engines, "has_cyllama", lambda: False)
+    result = merge(settings, model_name=str(base), output_dir="out", dry_run=True, **arguments)
+    assert {check.name for check in result.checks if check.status == "fail"} == missing
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({}, "Nothing to do"),

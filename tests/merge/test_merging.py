@@ -235,6 +235,26 @@ def test_adapter_with_nan_is_refused(settings):
         merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
 
 
+def test_weights_too_large_for_the_number_format_are_refused(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter", strength=1000)
+    arguments = {"model_name": str(base), "adapter_path": adapter, "verify": False}
+    merge(settings, **arguments, dtype="bfloat16", output_dir=settings.roots[0] / "fits")
+    with pytest.raises(ExportError, match="does not fit float16"):
+        merge(settings, **arguments, dtype="float16", output_dir=settings.roots[0] / "out")
+
+
+@pytest.mark.parametrize(("number", "fits"), [(60_000.0, True), (-70_000.0, False), (float("nan"), False)])
+def test_a_limit_holds_for_each_number_and_not_for_their_sum(number, fits):
+    import torch
+    from faion_finetuner.core.merge.blend import within
+
+    numbers = torch.zeros(8, 100)
+    numbers[3] = number
+    assert within(numbers, torch.finfo(torch.float16).max) is fits
+    assert within(numbers.bfloat16(), torch.finfo(torch.float16).max) is fits
+
+
 def test_adapter_of_another_base_is_refused_with_both_shapes(settings):
     base = model(settings)
     other = tiny_model(settings.roots[0] / "other", hidden=32)

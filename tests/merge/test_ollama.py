@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.examples.chat import ChatTokenizer
-from faion_finetuner.core.merge.ollama import modelfile, recognise, template_check
+from faion_finetuner.core.merge.ollama import modelfile, modelfile_check, recognise, writes_tools
 
 from ..tiny import tiny_model
 
@@ -72,8 +72,22 @@ def test_other_template_is_left_out_and_told(tmp_path, template):
     chat = chat_with(tmp_path, template)
     found = recognise(chat)
     assert found is None
-    assert template_check(found).status == "warn"
+    assert modelfile_check(found).status == "warn"
     assert "TEMPLATE" not in modelfile(Path("model-q8_0.gguf"), found, chat)
+
+
+TOOLS = "{% if tools %}<|im_start|>system\nTools: {{ tools | tojson }}<|im_end|>\n{% endif %}"
+CHATML = (
+    LOOP + "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n" + END + ASK + "<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(("template", "status"), [(CHATML, "pass"), (TOOLS + CHATML, "warn")], ids=["plain", "tools"])
+def test_tools_that_the_modelfile_cannot_write_are_told(tmp_path, template, status):
+    chat = chat_with(tmp_path, template)
+    check = modelfile_check(recognise(chat), writes_tools(chat))
+    assert check.status == status
+    assert ("Tools are unknown" in check.details) == (status == "warn")
 
 
 def test_default_system_message_of_a_template_becomes_system(tmp_path):

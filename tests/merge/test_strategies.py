@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import InputError, ModelError
+from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.merge.probes import collect
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.settings import Settings
 
@@ -63,6 +65,54 @@ def test_every_strategy_is_proven_against_the_same_combination_made_by_peft(two,
     assert names == ["base", "first alone", "second alone", "merged"]
     assert result.measured[-1].mean_kl < 1e-6 < result.measured[0].mean_kl
     assert "first alone" in report(result).markdown
+
+
+def loss_on(rows: Path, model: Any, folder: Path) -> float:
+    """Nats a token of the answers, by transformers' own loss."""
+    import torch
+
+    total, tokens = 0.0, 0
+    for probe in collect(ChatTokenizer.load(folder), None, rows, 32).probes:
+        labels = torch.tensor([[-100] * probe.answer_at + list(probe.ids[probe.answer_at :])])
+        answer = len(probe.ids) - probe.answer_at
+        with torch.inference_mode():
+            total += float(model.eval()(input_ids=torch.tensor([probe.ids]), labels=labels).loss) * answer
+        tokens += answer
+    return total / tokens
+
+
+def test_base_each_adapter_and_the_combination_are_measured_on_the_given_rows(two):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    rows = write_tiny_rows(two.root / "rows.jsonl", 40, seed=5)
+    result = two.merge("linear", data_path=rows)
+    base, merged = (AutoModelForCausalLM.from_pretrained(folder) for folder in (two.base, folder_of(result)))
+    alone = [
+        PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(two.base), adapter)
+        for adapter in (two.first, two.second)
+    ]
+    expected = [loss_on(rows, model, two.base) for model in (base, *alone, merged)]
+    assert [one.loss for one in result.measured] == pytest.approx(expected, abs=1e-4)
+    assert proof_of(result).prompts == 32
+    check = next(check for check in result.checks if check.name == "combination")
+    assert f"On 32 rows of rows.jsonl the combination's loss is {expected[3]:.4f}" in check.details
+    assert check.status == ("pass" if expected[3] < expected[0] else "warn")
+
+
+def test_a_combination_no_better_than_the_base_is_told():
+    from faion_finetuner.core.merge.findings import combination_check
+    from faion_finetuner.core.merge.probes import Probes
+    from faion_finetuner.core.merge.result import Measured
+
+    def checked(*losses: float) -> Any:
+        names = ("base", "first alone", "second alone", "merged")
+        pairs = zip(names, losses, strict=True)
+        return combination_check([Measured(model=n, loss=one, mean_kl=None) for n, one in pairs], Probes((), "rows"))
+
+    assert checked(3.0, 2.0, 2.5, 2.9).status == "pass"
+    assert checked(3.0, 2.0, 2.5, 3.0).status == "warn"
+    assert "that of first alone 2.0000" in checked(3.0, 2.0, 2.5, 3.1).details
 
 
 def test_ties_keeps_the_largest_changes_of_the_outweighing_sign(two):

@@ -1,5 +1,6 @@
 """Sharing on the model hub, against a stand-in: private, shown before, and nothing but what belongs to the model."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from faion_finetuner.core.merge.mode import MODE
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.merge.request import MergeRequest
 from faion_finetuner.core.merge.result import Upload
+from faion_finetuner.core.settings import Settings
 
 from ..tiny import tiny_model
 from .hub import TOKEN, hub_stand_in
@@ -69,6 +71,19 @@ def test_a_dry_run_shows_what_would_go_and_asks_nobody(settings, base, hub, monk
     assert names(done) == names(found)
     sizes = [{file.name: file.bytes for file in one.files}["model.safetensors"] for one in (found, done)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)  # the header alone is not counted before
+
+
+def test_code_that_a_model_brings_goes_with_it(settings, base, hub, monkeypatch):
+    monkeypatch.setenv("FAION_FINETUNER_TRUST_REMOTE_CODE", "1")
+    settings = Settings.from_environment()
+    config = json.loads((base / "config.json").read_bytes()) | {"auto_map": {"AutoModelForCausalLM": "own.Model"}}
+    (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (base / "own.py").write_text("class Model: ...", encoding="utf-8")
+    adapter = make_adapter(tiny_model(settings.roots[0] / "plain"), settings.roots[0] / "adapter")
+    arguments = {"model_name": str(base), "adapter_path": adapter, "verify": False, "upload_to": "me/tuned"}
+    planned = merge(settings, **arguments, output_dir="out", dry_run=True)
+    assert names(upload_of(planned.upload)) == {*MODEL, "own.py"}
+    assert names(upload_of(merge(settings, **arguments, output_dir="out").upload)) == {*MODEL, "own.py"}
 
 
 def test_the_model_goes_into_a_private_repository_and_nothing_else(settings, base, hub):
