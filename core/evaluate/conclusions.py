@@ -1,9 +1,12 @@
 """What follows from the numbers: checks, one verdict, and what to do next with the evidence for it."""
 
+from pathlib import Path
+
 from ..checks import Check
 from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
+from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
 from .wording import change
 
@@ -15,13 +18,17 @@ def draw(result: EvaluateResult, base: Measured, finetuned: Measured | None) -> 
     checks = (
         *result.checks,
         *_finite(base, finetuned),
-        *_effect(base, finetuned),
+        *_effect(base, finetuned, rounded=_is_gguf(result)),
         *_endings(result.generation_base, result.generation_finetuned),
         *_enough(result),
     )
     whole = result.model_copy(update={"checks": checks})
     whole = whole.model_copy(update={"verdict": _verdict(whole)})
     return whole.model_copy(update={"recommendations": tuple(_recommendations(whole))})
+
+
+def _is_gguf(result: EvaluateResult) -> bool:
+    return result.finetuned_path is not None and is_gguf(Path(result.finetuned_path))
 
 
 def _finite(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
@@ -36,10 +43,10 @@ def _finite(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
     return (Check(name="finite", status="fail", details=details, count=sum(bad.values()), next_step=next_step),)
 
 
-def _effect(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
+def _effect(base: Measured, finetuned: Measured | None, *, rounded: bool) -> tuple[Check, ...]:
     if finetuned is None:
         return ()
-    if not base.likelihoods:
+    if not base.likelihoods or rounded:
         return _other_answers(base, finetuned)
     changed = sum(one != other for one, other in zip(base.likelihoods, finetuned.likelihoods, strict=True))
     if changed:
@@ -53,14 +60,17 @@ def _effect(base: Measured, finetuned: Measured | None) -> tuple[Check, ...]:
 
 
 def _other_answers(base: Measured, finetuned: Measured) -> tuple[Check, ...]:
-    """Whether the fine-tuned model says anything else; all that can be seen of a hosted one."""
+    """Whether the fine-tuned model says anything else.
+
+    All that can be seen of a hosted model; and of a GGUF file, whose rounding changes every likelihood a little.
+    """
     pairs = zip(base.answers, finetuned.answers, strict=True)
     changed = sum(one.text != other.text for one, other in pairs)
     if changed or not base.answers:
         details = f"The fine-tuned model answers {changed} of {len(base.answers)} prompts otherwise than the base."
         return (Check(name="has_effect", status="pass", details=details, count=changed),)
     details = "The fine-tuned model answers every prompt word for word as the base does: nothing was learned."
-    next_step = "Check that finetuned_path is the tuned model's id, and the job's training loss."
+    next_step = "Check that finetuned_path is the tuned model, and that its training's loss fell."
     return (Check(name="has_effect", status="warn", details=details, count=0, next_step=next_step),)
 
 
@@ -147,6 +157,8 @@ def _ship(result: EvaluateResult) -> str:
     first, ship, use = ("Settle what follows; then ", "ship", "use") if warned else ("", "Ship", "Use")
     if (name := hosted_id(result.finetuned_path)) is not None:
         return f"{first}{use} it: ask the provider for the model {name}."
+    if _is_gguf(result):
+        return f"{first}{ship} it: serve this file."
     return f"{first}{ship} it: call merge with this adapter, and export the GGUF you need."
 
 

@@ -1,20 +1,68 @@
-"""The two models that run here, one after the other, with as little loading as possible."""
+"""The models that run here, one after the other, with as little loading as possible."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from ..examples.chat import ChatTokenizer
+from ..examples.mask import Tokenized
+from ..models.generate import Generation, generate
 from ..models.load import attach_adapter, load_base
 from ..settings import Settings
+from . import choices, likelihood
+from .choices import Choices
+from .likelihood import ItemLikelihood
 from .request import is_adapter
 
 Side = Literal["base", "finetuned"]
 Measure = Callable[[Side, Any], None]
+OnDone = Callable[[int], None]
+"""Called with how many are done by now; may raise to stop."""
+
+BATCH_SIZE = 32  # on a CPU a step of 32 answers costs hardly more than one of 8
+
+
+class Contestant(Protocol):
+    """A model that is measured; what it says comes in the order of what it was given."""
+
+    def likelihoods(self, items: Sequence[Tokenized], on_done: OnDone) -> list[ItemLikelihood]:
+        """How well it predicts texts."""
+        ...
+
+    def answers(self, prompts: Sequence[str], max_new_tokens: int, on_done: OnDone) -> list[Generation]:
+        """Its greedy answers."""
+        ...
+
+    def choices(self, items: Sequence[Choices], on_done: OnDone) -> list[list[float]]:
+        """The summed negative log likelihood of each continuation, nats."""
+        ...
+
+
+class LoadedModel:
+    """A model of transformers, in evaluation mode."""
+
+    def __init__(self, model: Any, tokenizer: ChatTokenizer) -> None:
+        self.model, self._tokenizer = model, tokenizer
+
+    def likelihoods(self, items: Sequence[Tokenized], on_done: OnDone) -> list[ItemLikelihood]:
+        """See Contestant."""
+        return likelihood.measure(self.model, items, on_done)
+
+    def answers(self, prompts: Sequence[str], max_new_tokens: int, on_done: OnDone) -> list[Generation]:
+        """See Contestant."""
+        return generate(
+            self.model, self._tokenizer, prompts,
+            max_new_tokens=max_new_tokens, batch_size=BATCH_SIZE, on_done=on_done,
+        )  # fmt: skip
+
+    def choices(self, items: Sequence[Choices], on_done: OnDone) -> list[list[float]]:
+        """See Contestant."""
+        return choices.nll(self.model, items, on_done)
 
 
 def visit(base_path: Path, finetuned_path: Path | None, settings: Settings, measure: Measure) -> None:
-    """Call `measure` with the base model, then with the fine-tuned one unless there is none.
+    """Call `measure` with the loaded base, then with the fine-tuned model unless there is none.
 
     An adapter is switched off and on again on one loaded model; a whole fine-tuned model is loaded after the base
     was let go of, so that there is never more than one in memory.

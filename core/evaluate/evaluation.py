@@ -122,8 +122,8 @@ def _readable(example: Example) -> str:
 
 
 def _shortened(sample: Sample) -> Sample:
-    texts = sample.model_dump()
-    return Sample(**{name: text and clean(text, SHOWN_CHARACTERS) for name, text in texts.items()})
+    texts = sample.model_dump(include={"prompt", "reference", "base", "finetuned"}, exclude_none=True)
+    return sample.model_copy(update={name: clean(text, SHOWN_CHARACTERS) for name, text in texts.items()})
 
 
 def _write_samples(request: EvaluateRequest, samples: list[Sample]) -> None:

@@ -8,10 +8,11 @@ from ..runs.active import ActiveRun
 from ..settings import Settings
 from . import plan
 from .benchmarks import Asking, Benchmarks
-from .contestants import Side, visit
+from .contestants import LoadedModel, Side, visit
+from .gguf import GgufContestant
 from .local_subject import read_local
 from .measured import Measured, measured
-from .request import EvaluateRequest
+from .request import EvaluateRequest, is_gguf
 from .result import Plan
 
 
@@ -28,8 +29,17 @@ class LocalContest:
         self._settings = Settings.from_environment()
         self._local = read_local(request, self._settings)
         self._benchmarks = self._found_benchmarks()
+        self._gguf = self._found_gguf()
         asked = self._benchmarks.checks() if self._benchmarks else ()
-        self.subject, self.checks = self._local.subject, (*self._local.checks, *asked)
+        told = self._gguf.checks if self._gguf else ()
+        self.subject, self.checks = self._local.subject, (*self._local.checks, *told, *asked)
+
+    def _found_gguf(self) -> GgufContestant | None:
+        path = self._request.finetuned_path
+        if path is None or not is_gguf(path):
+            return None
+        self._run.stage(f"reading {path.name}")
+        return GgufContestant(path, self._local, self._run)
 
     def _found_benchmarks(self) -> Benchmarks | None:
         request = self._request
@@ -58,9 +68,12 @@ class LocalContest:
         sides: dict[Side, Measured] = {}
 
         def one(side: Side, model: Any) -> None:
-            sides[side] = measured(side, model, self._local, self._benchmarks, self._run)
+            contestant = LoadedModel(model, self._local.tokenizer)
+            sides[side] = measured(side, contestant, self._local, self._benchmarks, self._run)
 
-        visit(self._local.base_path, self._request.finetuned_path, self._settings, one)
+        visit(self._local.base_path, None if self._gguf else self._request.finetuned_path, self._settings, one)
+        if self._gguf:
+            sides["finetuned"] = measured("finetuned", self._gguf, self._local, None, self._run)
         if self._benchmarks is not None and len(sides) > 1:
             self.checks += (self._benchmarks.compare_answers(),)
         return sides

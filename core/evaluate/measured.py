@@ -1,22 +1,18 @@
 """What one model did with the rows, the probes and the benchmarks; kept in the run folder so that a resume goes on."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .. import files
-from ..models.generate import Generation, generate
+from ..models.generate import Generation
 from ..runs.active import ActiveRun
 from ..schema import Model
-from . import likelihood, probes
+from . import probes
 from .benchmark_scores import BenchmarkScore
 from .benchmarks import Benchmarks
-from .contestants import Side
+from .contestants import Contestant, LoadedModel, OnDone, Side
 from .likelihood import ItemLikelihood
 from .local_subject import LocalSubject
 from .probes import ProbeAnswer
-
-BATCH_SIZE = 32  # on a CPU a step of 32 answers costs hardly more than one of 8
 
 
 class Measured(Model):
@@ -31,7 +27,9 @@ class Measured(Model):
     benchmarks: tuple[BenchmarkScore, ...]
 
 
-def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks | None, run: ActiveRun) -> Measured:
+def measured(
+    side: Side, contestant: Contestant, local: LocalSubject, benchmarks: Benchmarks | None, run: ActiveRun
+) -> Measured:
     """Let one model do everything, or take what an earlier attempt of this run left."""
     path = run.folder.path / f"measured-{side}.json"
     if run.resume and (kept := _kept(path)) is not None:
@@ -39,22 +37,16 @@ def measured(side: Side, model: Any, local: LocalSubject, benchmarks: Benchmarks
     subject, name = local.subject, "base" if side == "base" else "fine-tuned"
     run.stage(f"{name}: likelihood of {len(local.tokenized)} rows")
     rows = (*local.tokenized, *local.training)
-    scored = likelihood.measure(model, rows, _tell(run, len(rows), "rows"))
+    scored = contestant.likelihoods(rows, _tell(run, len(rows), "rows"))
     run.stage(f"{name}: answering {len(subject.asked)} prompts")
-    answers = generate(
-        model,
-        local.tokenizer,
-        [subject.prompts[i] for i in subject.asked],
-        max_new_tokens=subject.max_new_tokens,
-        batch_size=BATCH_SIZE,
-        on_done=_tell(run, len(subject.asked), "answers"),
-    )
+    prompts = [subject.prompts[i] for i in subject.asked]
+    answers = contestant.answers(prompts, subject.max_new_tokens, _tell(run, len(prompts), "answers"))
     run.stage(f"{name}: regression probes")
-    probed = probes.ask(model, local.tokenizer, _tell(run, probes.count(), "questions"))
+    probed = probes.ask(contestant, local.tokenizer, _tell(run, probes.count(), "questions"))
     scores: tuple[BenchmarkScore, ...] = ()
-    if benchmarks is not None:
+    if benchmarks is not None and isinstance(contestant, LoadedModel):  # a request for others' is refused
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")
-        scores = benchmarks.measure(model, side, _counting(_tell(run, None, "requests")))
+        scores = benchmarks.measure(contestant.model, side, _counting(_tell(run, None, "requests")))
     run.raise_if_stopped()
     held_out = len(local.tokenized)
     whole = Measured(
@@ -75,7 +67,7 @@ def _kept(path: Path) -> Measured | None:
         return None
 
 
-def _tell(run: ActiveRun, total: int | None, unit: str) -> Callable[[int], None]:
+def _tell(run: ActiveRun, total: int | None, unit: str) -> OnDone:
     def tell(done: int) -> None:
         run.raise_if_stopped()
         run.progress(done, total, unit)
@@ -83,7 +75,7 @@ def _tell(run: ActiveRun, total: int | None, unit: str) -> Callable[[int], None]
     return tell
 
 
-def _counting(tell: Callable[[int], None]) -> Callable[[int], None]:
+def _counting(tell: OnDone) -> OnDone:
     """From how many were done by each batch to how many are done by now."""
     done = 0
 

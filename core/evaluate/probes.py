@@ -1,13 +1,13 @@
 """What a model could do before fine-tuning, and whether it still can: multiple choice by likelihood."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from ..examples.chat import ChatTokenizer
 from ..examples.types import Message
 from ..schema import Model
-from .choices import Choices, nll
+from .choices import Choices
+from .contestants import Contestant, OnDone
 from .probe_items import CAPABILITIES, Probe
 
 
@@ -21,13 +21,13 @@ class ProbeAnswer(Model):
     """Of the right answer among the four, 0 to 1; None where a model only answers."""
 
 
-def ask(model: Any, tokenizer: ChatTokenizer, on_done: Callable[[int], None] | None = None) -> tuple[ProbeAnswer, ...]:
+def ask(contestant: Contestant, tokenizer: ChatTokenizer, on_done: OnDone) -> tuple[ProbeAnswer, ...]:
     """Every probe's answer by one model.
 
     The likelihood is taken per character of the answer (as lm-eval's acc_norm does), so that short ones have no lead.
     """
     asked = list(all_probes())
-    found = nll(model, [_tokenized(tokenizer, probe) for _, probe in asked], on_done)
+    found = contestant.choices([_tokenized(tokenizer, probe) for _, probe in asked], on_done)
     return tuple(_answer(capability, probe, sums) for (capability, probe), sums in zip(asked, found, strict=True))
 
 

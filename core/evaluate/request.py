@@ -21,6 +21,7 @@ from .table_files import SUFFIXES
 
 ENDPOINT = (KEY, BASE_URL)
 PAGE = "judge.html"  # for people who judge
+RESULTS = ("adapter", "model", "merged")  # what train and merge leave in their output_dir
 
 METRICS = (
     "perplexity", "loss", "exact_match", "accuracy", "f1", "number_match", "json_valid", "json_fields", "token_f1",
@@ -35,7 +36,7 @@ class EvaluateRequest(RunRequest):
     """Base: folder, hub id, built-in smollm2-135m-instruct, or a hosted openai:<id>."""
 
     finetuned_path: Path | None = None
-    """Adapter or model folder, train's output_dir, or openai:<id>. Default: only the base."""
+    """Adapter, model folder, GGUF file, train's output_dir, or openai:<id>. Default: only the base."""
 
     data_path: Path
     """Held-out rows: a JSONL file, or prepare's output_dir (then its valid.jsonl)."""
@@ -97,6 +98,7 @@ def resolve(request: EvaluateRequest, settings: Settings) -> EvaluateRequest:
     }
     _check_metrics(request, problems)
     _check_judge(request, problems)
+    _check_gguf(request, problems)
     problems.raise_any()
     return request.model_copy(update=found)
 
@@ -122,6 +124,15 @@ def _check_judge(request: EvaluateRequest, problems: Problems) -> None:
         )
 
 
+def _check_gguf(request: EvaluateRequest, problems: Problems) -> None:
+    if request.benchmarks and request.finetuned_path is not None and is_gguf(request.finetuned_path):
+        problems.add(
+            "benchmarks: lm-eval does not ask GGUF files here.",
+            "Measure the merged folder that the file was made from, or leave benchmarks out; the built-in questions "
+            "are asked anyway.",
+        )
+
+
 def environment(request: EvaluateRequest) -> tuple[str, ...]:
     """What hosted models and judges need, and the hub's login where a model or a task may lie there.
 
@@ -140,6 +151,11 @@ def circumstances(request: EvaluateRequest) -> tuple[str, ...]:
 
 
 def _model(name: str, settings: Settings) -> str:
+    if is_gguf(Path(name)):
+        raise InputError(
+            f"model_name '{name}' is a GGUF file, which can only be the fine-tuned model here.",
+            "Give the file as finetuned_path, and the model that it was exported from, or its base, as model_name.",
+        )
     source = resolve_model(name, settings)
     return str(source.path) if source.path else source.name
 
@@ -152,12 +168,9 @@ def _finetuned(path: Path | None, settings: Settings) -> Path | None:
             f"finetuned_path '{path}' is a hosted model, but the base is not.", "Give its base as model_name openai:..."
         )
     folder = paths.existing(path, settings, "finetuned_path")
-    if folder.suffix == ".gguf":
-        raise InputError(
-            f"'{path}' is a GGUF file, and GGUF files cannot be measured yet.",
-            "Give the adapter or the merged folder that it was exported from; `merge` checks each GGUF against it.",
-        )
-    for candidate in (folder, folder / "adapter", folder / "model"):
+    if is_gguf(folder):
+        return folder
+    for candidate in (folder, *(folder / name for name in RESULTS)):
         if is_adapter(candidate):
             return candidate
         if (candidate / "config.json").is_file():
@@ -165,8 +178,13 @@ def _finetuned(path: Path | None, settings: Settings) -> Path | None:
             return candidate
     raise PathError(
         f"'{path}' holds neither an adapter (adapter_config.json) nor a model (config.json).",
-        "Give train's output_dir, its adapter/ folder, or a merged model's folder.",
+        "Give train's or merge's output_dir, an adapter's or a merged model's folder, or a GGUF file.",
     )
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether the fine-tuned model is a GGUF file."""
+    return path.suffix == ".gguf"
 
 
 def is_adapter(folder: Path) -> bool:

@@ -23,7 +23,11 @@ class Piece:
 
 def window(model: Any) -> int:
     """How many tokens the model is given at once."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return size(getattr(model.config.get_text_config(), "max_position_embeddings", None))
+
+
+def size(context: object) -> int:
+    """The same by what the model's configuration calls max_position_embeddings."""
     return min(context, LONGEST) if isinstance(context, int) and context > 1 else LONGEST
 
 

@@ -242,6 +242,10 @@ class ChatTokenizer:
         """How many tokens there are, added ones included."""
         return self._tokenizer.get_vocab_size(with_added_tokens=True)
 
+    def token(self, number: int) -> str | None:
+        """How the vocabulary writes a token; None where it has none of this number."""
+        return self._tokenizer.id_to_token(number)
+
     def _special_id(self, name: str) -> int | None:
         token = self._special_tokens.get(name)
         return None if token is None else self._tokenizer.token_to_id(token)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from faion_finetuner.core.settings import Settings
 
+from tests.evaluate.world import World
 from tests.tiny import tiny_model, tiny_rows
 
 
@@ -30,6 +31,14 @@ def save_adapter(base_folder: Path, folder: Path, *, random: bool) -> Path:
         config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=not random)
         get_peft_model(AutoModelForCausalLM.from_pretrained(base_folder), config).save_pretrained(str(folder))
     return folder
+
+
+@pytest.fixture
+def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(settings, base_folder.parent)
+    for name, value in made.settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
 @pytest.fixture

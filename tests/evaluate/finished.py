@@ -41,7 +41,7 @@ class Evaluations:
             answers = generate(*given, **options)
             return [replace(one, text="word " * (1 + crc32(one.text.encode()) % 97)) for one in answers]
 
-        monkeypatch.setattr("faion_finetuner.core.evaluate.measured.generate", legible)
+        monkeypatch.setattr("faion_finetuner.core.evaluate.contestants.generate", legible)
 
     def finish(self, name: str, **arguments: Any) -> RunFolder:
         """Carry one out; its results lie in the folder of this name."""

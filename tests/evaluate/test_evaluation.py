@@ -18,6 +18,7 @@ from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 
 from tests.evaluate.conftest import save_adapter, write_rows
+from tests.evaluate.world import World, statuses
 from tests.tiny import tiny_model, tiny_rows
 
 pytestmark = pytest.mark.filterwarnings(
@@ -43,36 +44,6 @@ SECTIONS = [
     "## Regression Check",
     "## Recommendations",
 ]
-
-
-class World:
-    """Settings whose roots hold the models, and a way to run the mode in this process."""
-
-    def __init__(self, settings: Settings, models: Path) -> None:
-        self.settings = settings.model_copy(update={"roots": (*settings.roots, models)})
-        self.output_dir = settings.roots[0] / "out"
-
-    def active(self, resume: bool = False) -> ActiveRun:
-        folder = RunFolder(path=self.output_dir / ".run" / "evaluate-1")
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write_status(RunStatus(status="running", launched_at=now()))
-        return ActiveRun(folder, self.output_dir, resume)
-
-    def run(self, **arguments: Any) -> EvaluateResult:
-        request = resolve(EvaluateRequest(output_dir=self.output_dir, **arguments), self.settings)
-        return evaluation.run(request, self.active())
-
-
-@pytest.fixture
-def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-    return made
-
-
-def statuses(result: EvaluateResult) -> dict[str, str]:
-    return {check.name: check.status for check in result.checks}
 
 
 def test_base_and_adapter_are_measured_on_the_same_rows(
@@ -349,7 +320,6 @@ def test_broken_weights_are_told_and_the_base_still_counts(world: World, prepare
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"finetuned_path": "model.gguf"}, "GGUF"),
         ({"finetuned_path": "prepared"}, "neither an adapter"),
         ({"finetuned_path": "missing"}, "does not exist"),
         ({"data_path": "empty"}, "valid.jsonl"),
@@ -362,7 +332,6 @@ def test_what_cannot_be_is_refused_with_a_next_step(
     world: World, prepared: Path, base_folder: Path, change: dict[str, Any], says: str
 ):
     root = world.settings.roots[0]
-    (root / "model.gguf").write_bytes(b"GGUF")
     (root / "empty").mkdir()
     arguments = {"model_name": str(base_folder), "data_path": prepared, "output_dir": world.output_dir} | change
     with pytest.raises(FinetunerError, match=says) as refused:

@@ -35,7 +35,7 @@ def test_flips_are_counted_and_their_texts_shown_lost_ones_first(
         mistakes = next(wrong)
         return [Generation("no" if n in mistakes else kind, True, 1) for n, kind in enumerate(references)]
 
-    monkeypatch.setattr("faion_finetuner.core.evaluate.measured.generate", answers)
+    monkeypatch.setattr("faion_finetuner.core.evaluate.contestants.generate", answers)
     folder = evaluations.finish(
         "out", model_name=str(base_folder), finetuned_path=adapter_folder, data_path=data, samples=3
     )

@@ -3,10 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ... import extras
 from ...errors import ModelError
 
+EXPORT_AGAIN = "Export it again."
 ROW_BLOCK = 256
 """K-quants pack rows in blocks of this many numbers; llama.cpp stores other rows in an older format."""
 
@@ -28,6 +30,19 @@ class GgufSummary:
     """Whether llama.cpp puts the begin-of-text token before a prompt by itself."""
 
 
+def vocabulary(path: Path) -> list[str]:
+    """How a GGUF file writes its tokens, by number.
+
+    Raises:
+        ModelError: It is no GGUF file, a damaged one, or one without a tokenizer.
+        MissingExtraError: gguf is not installed.
+    """
+    field = _reader(path).get_field("tokenizer.ggml.tokens")
+    if field is None:
+        raise ModelError(f"'{path}' has no tokenizer.", EXPORT_AGAIN)
+    return field.contents()
+
+
 def summarise(path: Path) -> GgufSummary:
     """Read a GGUF file's header.
 
@@ -35,11 +50,7 @@ def summarise(path: Path) -> GgufSummary:
         ModelError: It is no GGUF file, or a damaged one.
         MissingExtraError: gguf is not installed.
     """
-    gguf = extras.require("gguf", "Reading a GGUF file")
-    try:
-        reader = gguf.GGUFReader(path)
-    except (ValueError, OSError, IndexError, KeyError) as error:
-        raise ModelError(f"'{path}' is no readable GGUF file: {str(error)[:200]}", "Export it again.") from error
+    reader = _reader(path)
 
     def value(key: str) -> object:
         field = reader.get_field(key)
@@ -56,3 +67,11 @@ def summarise(path: Path) -> GgufSummary:
         chat_template=template if isinstance(template, str) else None,
         adds_bos=bool(value("tokenizer.ggml.add_bos_token")),
     )
+
+
+def _reader(path: Path) -> Any:
+    gguf = extras.require("gguf", "Reading a GGUF file")
+    try:
+        return gguf.GGUFReader(path)
+    except (ValueError, OSError, IndexError, KeyError) as error:
+        raise ModelError(f"'{path}' is no readable GGUF file: {str(error)[:200]}", EXPORT_AGAIN) from error
