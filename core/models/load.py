@@ -1,5 +1,6 @@
 """From a model folder to a model in memory."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+OWN_BASE = "Use it with the base model that it was trained on (base_model_name_or_path in adapter_config.json)."
 DAMAGED = "Check that the folder is complete (config.json, all safetensors files, tokenizer), or fetch it again."
 
 
@@ -105,12 +107,27 @@ def attach_adapter(model: Any, adapter_path: Path) -> "PeftModel":
     from safetensors import SafetensorError
 
     try:
-        return peft.PeftModel.from_pretrained(model, adapter_path, is_trainable=False).eval()
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of layers without weights: said below
+            adapted = peft.PeftModel.from_pretrained(model, adapter_path, is_trainable=False)
+        read = adapted.load_adapter(str(adapter_path), "default", is_trainable=False)  # again: only this one tells
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise ModelError(
             f"The adapter in '{adapter_path}' does not fit the model: {_first_line(error)}",
-            "Use it with the base model that it was trained on (base_model_name_or_path in adapter_config.json).",
+            OWN_BASE,
         ) from error
+    _refuse_misfit(adapter_path, "has no place for", read.unexpected_keys)
+    _refuse_misfit(adapter_path, "has layers that it lacks:", read.missing_keys)
+    return adapted.eval()
+
+
+def _refuse_misfit(adapter_path: Path, problem: str, tensors: Sequence[str]) -> None:
+    """peft takes what fits of an adapter of a deeper model, and leaves layers of a deeper model as they are."""
+    if names := [name.removeprefix("base_model.model.") for name in tensors if "lora_" in name]:
+        raise ModelError(
+            f"The adapter in '{adapter_path}' does not fit the model, which {problem} {len(names)} tensors, e.g. "
+            f"{names[0]}.",
+            OWN_BASE,
+        )
 
 
 def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
@@ -127,4 +144,6 @@ def load_tokenizer(path: Path) -> "PreTrainedTokenizerBase":
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:300]
+    """What went wrong; of torch's list of all that does not fit, its head and the first of them."""
+    lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

@@ -83,8 +83,24 @@ def test_an_adapter_of_another_model_is_refused(tiny: Path, settings: Settings):
     get_peft_model(other, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")).save_pretrained(
         str(settings.roots[0] / "adapter")
     )
-    with pytest.raises(ModelError, match="does not fit"):
+    with pytest.raises(ModelError, match=r"does not fit.*size mismatch for .*layers\.0"):
         attach_adapter(load_base(tiny, dtype="float32", settings=settings), settings.roots[0] / "adapter")
+
+
+@pytest.mark.parametrize(("trained", "given", "said"), [(4, 2, "has no place for"), (2, 4, "has layers that it lacks")])
+def test_an_adapter_of_a_model_with_another_number_of_layers_is_refused(
+    settings: Settings, trained: int, given: int, said: str
+):
+    from peft import LoraConfig, get_peft_model
+
+    folder, adapter = settings.roots[0], str(settings.roots[0] / "adapter")
+    for layers in (2, 4):
+        tiny_model(folder / str(layers), layers=layers)
+    config = LoraConfig(r=4, target_modules=["q_proj", "up_proj"], task_type="CAUSAL_LM")
+    get_peft_model(load_base(folder / str(trained), settings=settings), config).save_pretrained(adapter)
+    assert attach_adapter(load_base(folder / str(trained), settings=settings), Path(adapter))
+    with pytest.raises(ModelError, match=rf"{said}.* 8 tensors, e\.g\. model\.layers\.[23]\..*lora_A"):
+        attach_adapter(load_base(folder / str(given), settings=settings), Path(adapter))
 
 
 def test_a_folder_that_is_no_adapter_is_refused(tiny: Path, settings: Settings):
