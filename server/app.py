@@ -62,6 +62,10 @@ def build_server(settings: Settings) -> Server[Any]:
             return _wrap(params.name, await _dispatch(context, params, settings))
         except FinetunerError as error:
             return _tool_error(params.name, error)
+        except Exception as error:  # a client shows its user no more of it than "internal error"
+            log.exception("%s failed", params.name)
+            problem = f"Unexpected {type(error).__name__} in {params.name}; the traceback is in the server's log."
+            return _tool_error(params.name, FinetunerError(problem, "Report it as a defect, with that traceback."))
 
     return Server(
         NAME,

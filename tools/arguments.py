@@ -12,6 +12,11 @@ from ..core.errors import InputError
 from ..core.schema import Model
 from ..core.untrusted import quote
 
+PLAIN = {  # pydantic names the types of Python; the caller wrote JSON
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "should be an object"),
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list"),
+    "path_type": "should be a path",
+}
 MIN_LIKENESS = 0.5  # of difflib's ratio; below it a suggestion confuses more than it helps
 
 
@@ -31,7 +36,7 @@ def parse(model: type[Model], arguments: Mapping[str, Any]) -> Any:
         try:
             return model.model_validate(decoded)
         except ValidationError as error:
-            lines = [_describe(detail, model) for detail in _relevant(error)]
+            lines = [_describe(detail, model) for detail in _relevant(error, model)]
             known = ", ".join(model.model_fields)
             raise InputError(
                 "\n".join(lines), f"Correct the arguments named above. Known arguments: {known}."
@@ -51,12 +56,14 @@ def _decode_failed(arguments: Mapping[str, Any], error: ValidationError) -> dict
     return decoded
 
 
-def _relevant(error: ValidationError) -> list[ErrorDetails]:
-    """One error an argument: of a union's branches the one that got furthest into the value."""
-    deepest: dict[tuple[str, str], ErrorDetails] = {}
+def _relevant(error: ValidationError, model: type[Model]) -> list[ErrorDetails]:
+    """One error an argument, or a field of one: of a union's branches the one that got furthest into the value."""
+    deepest: dict[str, ErrorDetails] = {}
     for detail in error.errors(include_url=False):
         path = _path(detail)
-        key = (path.split(".")[0], path) if detail["type"] == "extra_forbidden" else (path.split(".")[0], "")
+        names = path.split(".")
+        inside = len(names) > 1 and names[1] in _siblings(detail, model) and names[1] not in model.model_fields
+        key = path if detail["type"] == "extra_forbidden" else ".".join(names[: 2 if inside else 1])
         if key not in deepest or len(detail["loc"]) > len(deepest[key]["loc"]):
             deepest[key] = detail
     return list(deepest.values())
@@ -73,7 +80,7 @@ def _describe(detail: ErrorDetails, model: type[Model]) -> str:
     if detail["type"] == "missing":
         return f"{path}: required, but not given."
     given = detail["input"]
-    problem = detail["msg"][0].lower() + detail["msg"][1:]
+    problem = PLAIN.get(detail["type"]) or detail["msg"][0].lower() + detail["msg"][1:]
     if detail["type"] == "literal_error" and isinstance(given, str):
         choices = [choice.strip("'") for choice in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(", ")]  # pyright: ignore[reportTypedDictNotRequiredAccess]
         return f"{path}: {quote(given)} is none of {', '.join(choices)}.{nearest(given, choices)}"

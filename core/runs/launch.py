@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from .. import files
-from ..errors import OutputExistsError, RunStateError
+from ..errors import OutputExistsError, PathError, RunStateError
 from ..settings import Settings
 from . import index, queue, watch
 from .mode import Mode
@@ -64,7 +64,17 @@ def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Sett
     Raises:
         OutputExistsError: The run would replace files in output_dir and `overwrite` is not set.
         RunStateError: Another run is still writing into output_dir.
+        PathError: The run's folder, or the index of runs, cannot be written.
     """
+    try:
+        return _start(mode, given, request, settings)
+    except OSError as error:
+        problem = f"'{error.filename or request.output_dir}' cannot be written: {error.strerror or error}."
+        step = "Give as output_dir a folder, or a name for one, where this user may write and the disk has room."
+        raise PathError(problem, step) from error
+
+
+def _start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Settings) -> RunFolder:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     key = request_key(mode, request)
     with FileLock(settings.state_dir / "start.lock"):  # two servers may start the same request at once

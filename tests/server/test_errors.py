@@ -38,6 +38,34 @@ async def test_all_mistakes_are_told_at_once(settings: Settings):
         assert f"{expected}: " in text
 
 
+async def test_so_are_all_mistakes_within_an_argument(settings: Settings):
+    wrong = {"rank": 0, "learning_rate": -1, "sheduler": "cosine", "target_modules": 5}
+    text = await refusal(settings, "train", data_path="d", model_name="m", output_dir="o", hyperparameters=wrong)
+    for expected in ("rank: ", "learning_rate: ", "sheduler»: ", "target_modules."):
+        assert text.count(f"hyperparameters.{expected}") == 1
+
+
+async def test_types_are_told_in_the_words_of_json(settings: Settings):
+    given = {"data_path": "d", "model_name": "m", "output_dir": ["o"], "experiments": {"rank": 4}}
+    text = await refusal(settings, "train", **given, hyperparameters="rank=8")
+    for expected in ("output_dir: should be a path", "experiments: should be a list"):
+        assert expected in text
+    assert 'hyperparameters: should be an object; given was «"rank=8"»' in text
+
+
+@pytest.mark.parametrize("output", ["rows.jsonl", "rows.jsonl/below"])
+async def test_an_output_folder_that_is_a_file_is_refused_in_a_sentence(settings: Settings, output: str):
+    (settings.roots[0] / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
+    text = await refusal(settings, "prepare", data_path="rows.jsonl", output_dir=output)
+    assert "cannot be written: Not a directory" in text
+    assert "rows.jsonl" in text
+
+
+async def test_even_a_defect_reaches_the_client_as_a_sentence(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("faion_finetuner.server.app.parse", lambda *_: 1 // 0)
+    assert "Unexpected ZeroDivisionError in runs" in await refusal(settings, "runs", action="list")
+
+
 async def test_an_unknown_hyperparameter_is_named_with_the_nearest_known_one(settings: Settings):
     text = await refusal(
         settings, "train", data_path="d", model_name="m", output_dir="o", hyperparameters={"learning_rat": 1e-4}
