@@ -10,7 +10,7 @@ from ..settings import Settings
 from .adapter import WHOLE_MODEL, Adapter
 from .blend import Recipe
 from .checkpoint import HEAD, Checkpoint
-from .mix import Mix
+from .mix import SUMS, Mix
 from .names import Names
 from .plan import Plan, Weighted, make_plan
 from .provenance import Training, find_training
@@ -18,8 +18,11 @@ from .request import MergeRequest
 from .result import Method
 from .unmerged import Unmerged
 
-FULL_STRENGTH = ("task_arithmetic", "ties", "dare_ties")
-"""Strategies whose weights are strengths and not shares: TIES takes the mean by itself."""
+FULL_STRENGTH = (
+    *("task_arithmetic", "ties", "dare_ties"),
+    *("breadcrumbs", "breadcrumbs_ties", "della", "della_linear"),
+)
+"""Strategies whose weights are strengths and not shares: TIES and DELLA take the mean by themselves."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,11 @@ class Job:
                 f"The adapter is no plain sum of matrices: {self.plan.not_exact}. So peft merges the whole model, "
                 f"which takes {self.base.parameters * 4 / 1e9:.1f} GB of memory."
             )
-        return "Plain sums: the weights were read, changed in fp32 and written a block of rows at a time."
+        if self.request.strategy in SUMS:
+            return "Plain sums: the weights were read, changed in fp32 and written a block of rows at a time."
+        return (
+            f"Each weight's whole changes were combined by {self.request.strategy} in fp32, one weight at a time."
+        )
 
     @property
     def adapter_folder(self) -> Path | None:

@@ -1,4 +1,5 @@
-"""How the changes of several adapters or models become one: the arithmetic of one weight, by peft's own functions."""
+"""How the changes of several adapters or models become one: the arithmetic of one weight, by peft's or mergekit's own
+functions."""
 
 import zlib
 from collections.abc import Sequence
@@ -6,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import extras
-from .request import Strategy
+from .request import BY_MERGEKIT, Strategy
 
 if TYPE_CHECKING:
     import torch
 
 SUMS = ("lora", "linear", "svd", "task_arithmetic")
 """Strategies that add the changes up, so that LoRA's two factors suffice; svd keeps the largest part of the sum."""
+
+DELLA_SPREAD = 0.15
+"""DELLA keeps small numbers with a chance this much below the density, and large ones with one as much above it."""
 
 NEARLY_PARALLEL = 0.9995  # above this cosine the sphere is flat: the straight line is the arc, without dividing by zero
 
@@ -25,7 +29,7 @@ class Mix:
     density: float
     """Share of each change that is kept, for the strategies that prune."""
     seed: int
-    """Of the random choice in DARE."""
+    """Of the random choice in DARE and DELLA."""
 
 
 def combine(
@@ -39,7 +43,7 @@ def combine(
 
     Args:
         mix: The strategy.
-        name: The weight's name: with the seed it decides what DARE drops.
+        name: The weight's name: with the seed it decides what DARE and DELLA drop.
         start: The base's weight, fp32.
         deltas: What each adapter or model would add to it; zeros from one that leaves it alone.
         weights: The factors on them.
@@ -50,18 +54,44 @@ def combine(
         one, two = (start + delta for delta in deltas)
         share = weights[1] / (weights[0] + weights[1])
         return slerp(one, two, share)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(mix.seed ^ zlib.crc32(name.encode()))
+        by = _by_mergekit if mix.strategy in BY_MERGEKIT else _by_peft
+        return by(mix, start, deltas, weights)
+
+
+def _by_peft(
+    mix: Mix, start: "torch.Tensor", deltas: "Sequence[torch.Tensor]", weights: Sequence[float]
+) -> "torch.Tensor":
+    import torch
+
     merging = extras.require("peft.utils.merge_utils", "Merging several adapters")
     factors = torch.tensor(weights)
     prunes = {"ties": merging.ties, "dare_ties": merging.dare_ties, "dare_linear": merging.dare_linear}
     if mix.strategy in prunes and mix.density < 1:
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(mix.seed ^ zlib.crc32(name.encode()))
-            return start + prunes[mix.strategy](list(deltas), factors, mix.density)
+        return start + prunes[mix.strategy](list(deltas), factors, mix.density)
     if mix.strategy in ("ties", "dare_ties"):
         stacked = torch.stack(list(deltas))
         mask = merging.calculate_majority_sign_mask(stacked)
         return start + merging.disjoint_merge(stacked * merging.reshape_weight_task_tensors(stacked, factors), mask)
     return start + merging.task_arithmetic(list(deltas), factors)
+
+
+def _by_mergekit(
+    mix: Mix, start: "torch.Tensor", deltas: "Sequence[torch.Tensor]", weights: Sequence[float]
+) -> "torch.Tensor":
+    """Breadcrumbs (arXiv 2312.06795), DELLA (2406.11617), Model Stock (2403.19522), Karcher mean (2603.04972), SCE
+    (2408.07990) and NuSLERP, which goes along the arc between two changes."""
+    methods = extras.require("mergekit.merge_methods", "Merging several adapters")
+    method = methods.get(mix.strategy)
+    takes = {parameter.name for parameter in method.spec.parameters}
+    spread = min(DELLA_SPREAD, 0.9 * min(mix.density, 1 - mix.density))  # so that each chance lies between 0 and 1
+    known = {"weight": list(weights), "density": mix.density, "select_topk": mix.density, "epsilon": spread}
+    models = [start + delta for delta in deltas]
+    parameters = {name: value for name, value in known.items() if name in takes}
+    if method.spec.contract.base == methods.BasePolicy.IGNORED:
+        return methods.merge_tensors(models, method, parameters=parameters)
+    return methods.merge_tensors([start, *models], method, parameters=parameters, base_index=0)
 
 
 def slerp(one: "torch.Tensor", two: "torch.Tensor", share: float) -> "torch.Tensor":

@@ -108,7 +108,7 @@ def memory_bytes(job: Job) -> int:
     """Peak memory: some blocks of rows, or the loaded model where that is more."""
     largest = max(tensor.elements for tensor in job.base.tensors.values()) * 4
     whole = job.base.parameters * 4
-    copies = 1 if job.recipe.only_sums else 3 + 2 * len(job.adapters)  # strategies that prune need whole weights
+    copies = 1 if job.recipe.only_sums else 3 + 3 * len(job.adapters)  # strategies that prune need whole weights
     blocks = OVERHEAD_BYTES + (os.cpu_count() or 1) * BLOCK_BYTES
     merging = whole if job.method == "in_memory" else blocks + (0 if copies == 1 else copies * largest)
     return max(merging, whole) if job.request.verify else merging

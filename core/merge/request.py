@@ -3,23 +3,36 @@
 import json
 import os
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from .. import paths
-from ..errors import InputError
+from ..errors import InputError, MissingExtraError
 from ..models.source import HUB_ID, HUB_TOKEN, hub_environment, resolve_model
 from ..problems import Problems
 from ..runs.request import RunRequest
 from ..settings import Settings
 from ..untrusted import quote
 
-Strategy = Literal["lora", "linear", "svd", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp"]
+Strategy = Literal[
+    "lora", "linear", "svd", "task_arithmetic", "ties", "dare_linear", "dare_ties", "slerp",
+    "breadcrumbs", "breadcrumbs_ties", "della", "della_linear", "karcher", "model_stock", "nuslerp", "sce",
+]  # fmt: skip
 QuantizedBase = Literal["auto", "original", "dequantized"]
 Quantization = Literal["f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"]
 DtypeName = Literal["auto", "float32", "float16", "bfloat16"]
+
+BY_MERGEKIT: tuple[Strategy, ...] = (
+    *("breadcrumbs", "breadcrumbs_ties", "della", "della_linear", "karcher", "model_stock", "nuslerp", "sce"),
+)
+"""Strategies that the package mergekit brings."""
+
+ARCS = ("slerp", "nuslerp")
+OWN_SHARES = ("karcher", "model_stock", "sce")
+"""Strategies that find the shares themselves."""
 
 UNMERGEABLE = frozenset(("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT"))
 MERGED = "merged"
@@ -43,7 +56,7 @@ class MergeRequest(RunRequest):
     """Their factors. Default: 1 for task_arithmetic and TIES, else equal shares."""
 
     density: float = Field(default=0.5, gt=0, le=1)
-    """Share of each change that TIES and DARE keep."""
+    """Share of each change that pruning strategies keep."""
 
     quantized_base: QuantizedBase = "auto"
     """What a QLoRA adapter goes into; auto: the better on held-out rows."""
@@ -91,7 +104,7 @@ def resolve(request: MergeRequest, settings: Settings) -> MergeRequest:
     adapters = [problems.attempt(partial(find, given, settings)) for given in request.adapter_paths]
     rows = request.data_path
     data_path = problems.attempt(lambda: paths.existing(rows, settings, "data_path")) if rows else None
-    problems += [*_contradictions(request), *_upload_problems(request)]
+    problems += [*_contradictions(request), *_strategy_problems(request), *_upload_problems(request)]
     problems.raise_any()
     return request.model_copy(
         update={
@@ -154,20 +167,32 @@ def _contradictions(request: MergeRequest) -> Problems:
         problems.add(
             f"{len(request.weights)} weights for {adapters} adapters.", "Give one weight for each adapter_path."
         )
-    if request.strategy == "slerp" and adapters != 2:
-        problems.add(f"strategy slerp goes from one to another: two of them, not {adapters}.", "Use linear or ties.")
     if request.strategy != "lora" and adapters == 0:
         problems.add(f"strategy {request.strategy} needs adapter_path.", "Name the adapters or models to combine.")
-    if (
-        request.strategy == "slerp"
-        and request.weights is not None
-        and min((*request.weights, sum(request.weights))) <= 0
-    ):
-        problems.add("slerp's weights must be above zero.", "Give the shares of the two, e.g. [0.3, 0.7].")
     if adapters == 0 and not request.gguf and not request.upload_to:
         problems.add(
             "Nothing to do: no adapter_path to merge and no gguf to export.", "Pass adapter_path, gguf, or both."
         )
+    return problems
+
+
+def _strategy_problems(request: MergeRequest) -> Problems:
+    """What one strategy asks for and another does not."""
+    strategy, weights, adapters, problems = request.strategy, request.weights, len(request.adapter_paths), Problems()
+    if strategy in ARCS and adapters != 2:
+        problems.add(
+            f"strategy {strategy} goes from one to another: two of them, not {adapters}.", "Use linear or ties."
+        )
+    if strategy in ARCS and weights is not None and min((*weights, sum(weights))) <= 0:
+        problems.add(f"{strategy}'s weights must be above zero.", "Give the shares of the two, e.g. [0.3, 0.7].")
+    if strategy == "model_stock" and adapters < 2:
+        problems.add("strategy model_stock compares the changes of several, not of one.", "Name two or more.")
+    if strategy in OWN_SHARES and weights is not None:
+        problems.add(f"strategy {strategy} finds the shares itself.", "Leave weights out.")
+    if strategy in BY_MERGEKIT and find_spec("mergekit") is None:
+        problem = f"strategy {strategy} needs the package 'mergekit', which is not installed."
+        step = "Run: pip install 'faion-finetuner[mergekit]', or use linear, ties or another that needs no package."
+        problems.append(MissingExtraError(problem, step))
     return problems
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faion_finetuner.core.errors import InputError, ModelError
+from faion_finetuner.core.errors import InputError, MissingExtraError, ModelError
 from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.merge import request
 from faion_finetuner.core.merge.probes import collect
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.settings import Settings
@@ -122,6 +123,62 @@ def test_ties_keeps_the_largest_changes_of_the_outweighing_sign(two):
     merged = saved_weights(folder_of(two.merge("ties", density=0.3, verify=False)))[Q]
     expected = saved_weights(two.base)[Q] + ties(two.changes(Q), torch.tensor([1.0, 1.0]), density=0.3)
     assert float((merged - expected).abs().max()) < 1e-5
+
+
+MERGEKITS = ["breadcrumbs", "breadcrumbs_ties", "della", "della_linear", "karcher", "model_stock", "nuslerp", "sce"]
+
+
+@pytest.mark.parametrize("strategy", MERGEKITS)
+def test_mergekits_strategies_give_mergekits_own_weights(two, strategy):
+    import zlib
+
+    import torch
+
+    mergekit = pytest.importorskip("mergekit.merge_methods")
+    result = two.merge(strategy, density=0.4)
+    assert proof_of(result).status == "pass"
+    assert f"combined by {strategy}" in result.method_reason
+    start, name = saved_weights(two.base)[Q], "model.layers.0.self_attn.v_proj.weight"  # only the second changes it
+    numbers = {
+        "karcher": {}, "model_stock": {}, "nuslerp": {"weight": [0.5, 0.5]}, "sce": {"select_topk": 0.4},
+    }.get(strategy, {"weight": [1.0, 1.0], "density": 0.4})  # fmt: skip
+    models = [start + change for change in two.changes(Q)]
+    tensors, base = (models, None) if strategy == "karcher" else ([start, *models], 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(42 ^ zlib.crc32(Q.encode()))
+        expected = mergekit.merge_tensors(tensors, strategy, parameters=numbers, base_index=base)
+    merged = saved_weights(folder_of(result))
+    assert float((merged[Q] - expected).abs().max()) < 1e-5
+    assert float((merged[Q] - start).abs().max()) > 1e-4
+    assert bool(merged[name].isfinite().all())
+
+
+def test_any_density_serves_della(two):
+    pytest.importorskip("mergekit.merge_methods")
+    for density in (0.05, 0.97, 1.0):
+        merged = saved_weights(folder_of(two.merge("della", density=density, verify=False, overwrite=True)))
+        assert bool(merged[Q].isfinite().all())
+
+
+def test_a_strategy_of_mergekit_without_it_is_refused_with_the_line_to_run(two, monkeypatch):
+    monkeypatch.setattr(request, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError) as caught:
+        two.merge("breadcrumbs")
+    assert "faion-finetuner[mergekit]" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weights", "words"),
+    [
+        ("nuslerp", (0.0, 1.0), "above zero"),
+        ("karcher", (1.0, 1.0), "finds the shares itself"),
+        ("model_stock", None, "not of one"),
+    ],
+)
+def test_what_a_strategy_of_mergekit_asks_for_is_told(two, strategy, weights, words):
+    adapters = (two.first,) if strategy == "model_stock" else (two.first, two.second)
+    with pytest.raises(InputError, match=words):
+        two.merge(strategy, adapter_path=adapters, weights=weights)
 
 
 def test_svd_keeps_the_largest_rank_of_the_sum(two):
