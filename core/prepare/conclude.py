@@ -60,7 +60,7 @@ def conclude(books: Books, settlement: Settlement) -> PrepareResult:
         checks=checks,
         token_statistics=statistics(store),
         tokens_counted_by=books.plan.tokens.label,
-        truncation=trained.truncation(store, request.max_length) if books.plan.tokens.chat else None,
+        truncation=trained.truncation(store, books.plan.cut_at) if books.plan.tokens.chat else None,
         files=write(request, store, ledger, settlement.split),
         balance=found,
         languages=_languages(store),
@@ -111,7 +111,7 @@ def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tupl
 def _length_checks(books: Books) -> list[Check]:
     if books.plan.tokens.chat is None:
         return [estimated_length_check(books.plan.request, books.store, books.plan.tokens.label)]
-    return trained.checks(books.store, books.plan.request.max_length, books.tally.refused)
+    return trained.checks(books.store, books.plan.cut_at, books.tally.refused)
 
 
 def _languages(store: Store) -> dict[str, int]:

@@ -35,7 +35,7 @@ class Measure:
     """
 
     def __init__(self, plan: Plan) -> None:
-        self._tokens, self._limit = plan.tokens, plan.request.max_length
+        self._tokens, self._limit = plan.tokens, plan.cut_at
         self._format: Format = plan.request.format
 
     def __call__(self, rows: list[Row], done: Done) -> None:

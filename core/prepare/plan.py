@@ -36,6 +36,12 @@ class Plan:
     restored_rows: frozenset[str] = field(default_factory=frozenset)
     """row_ids that no rule may touch."""
 
+    @property
+    def cut_at(self) -> int | None:
+        """Tokens after which training cuts a row: max_length, or what the model reads where that is less."""
+        limits = [limit for limit in (self.request.max_length, self.tokens.window) if limit is not None]
+        return min(limits, default=None)
+
     def rules_off(self, row_id: str) -> frozenset[str]:
         """The rules that leave a row alone."""
         return ALL_RULES if row_id in self.restored_rows else self.restored_rules

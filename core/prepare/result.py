@@ -79,10 +79,10 @@ class Balance(Model):
 
 
 class Truncation(Model):
-    """What training at max_length tokens would cut off; measured with the model's tokenizer."""
+    """What training would cut off; measured with the model's tokenizer."""
 
     max_length: int | None
-    """The limit asked for; null when none was."""
+    """The limit asked for, or what the model reads where that is less; null when neither is known."""
 
     rows_over: int
     lost_tokens: int

@@ -66,3 +66,13 @@ def test_min_length_counts_the_models_tokens(settings, model):
     least = model.count("ab\ncd") + 1
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), model_name="model", min_length=least)
     assert outcome.result.dropped_by_reason == {"too_short": 1}
+
+
+def test_rows_longer_than_the_model_reads_are_told_without_being_asked(settings, model):
+    rows = [*pairs(30), pair("Tell it all.", "blue river " * 400)]  # the model reads 512 tokens
+    outcome = prepare(settings, write_rows(settings, "raw.jsonl", rows), model_name="model")
+    check = outcome.check("Max Length")
+    assert (check.status, check.count) == ("warn", 1)
+    assert "1 row above 512 tokens: training would cut off" in check.details
+    assert [line["rule"] for line in outcome.ledger if line["rule"] == "too_long"] == ["too_long"]
+    assert outcome.truncation.rows_over == 1
