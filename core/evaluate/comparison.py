@@ -7,7 +7,7 @@ permutation test, over items and paired between the models, serve every metric.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,8 @@ class Comparison:
 
     n: int
     base: float
+    base_ci95: Interval | None = None
+    """Of the base where it stands alone."""
     finetuned: float | None = None
     delta: float | None = None
     ci95: Interval | None = None
@@ -87,7 +89,8 @@ def compare(statistic: Statistic, base: Array, finetuned: Array | None, seed: in
     """The score of both models over the same items, their paired difference, its 95% interval and p-value.
 
     0/1 items: exact McNemar test, interval of Bonett and Price (2012). All others: approximate randomisation
-    (Noreen 1989; swapping the models' rows item by item) and the percentile bootstrap over items.
+    (Noreen 1989; swapping the models' rows item by item) and the percentile bootstrap over items. The interval of a
+    score alone is Wilson's (1927) for 0/1 items, and the percentile bootstrap for all others.
 
     Args:
         statistic: How the score follows from the rows.
@@ -97,7 +100,7 @@ def compare(statistic: Statistic, base: Array, finetuned: Array | None, seed: in
     """
     score = float(statistic.value(base.sum(axis=0)))
     if finetuned is None:
-        return Comparison(n=len(base), base=score)
+        return Comparison(n=len(base), base=score, base_ci95=_interval(statistic, base, seed))
     other = float(statistic.value(finetuned.sum(axis=0)))
     delta = float(_contrast(statistic, np.float64(score), np.float64(other)))
     flips = None
@@ -167,23 +170,47 @@ def _binary(flips: Flips, n: int) -> tuple[_Spread, float]:
 def _bootstrap(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> _Spread | None:
     if (base == finetuned).all():  # every resample would say 0, which is no knowledge about other items
         return None
-    n = len(base)
-    differences = []
+
+    def differences(counts: Array) -> Any:
+        return _contrast(statistic, statistic.value(counts @ base), statistic.value(counts @ finetuned))
+
+    found = _resampled(differences, len(base), generator)
+    if found is None:
+        return None
+    # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
+    error = float(found.std())
+    none = error <= 1e-9 * max(1.0, abs(float(found.mean())))  # the same change everywhere tells no scatter
+    return _Spread(_middle(found), None if none else _needed() * error)
+
+
+def _interval(statistic: Statistic, rows: Array, seed: int) -> Interval | None:
+    """Of one model's score."""
+    if statistic.binary:
+        from scipy.stats import binomtest
+
+        found = binomtest(round(rows[:, 0].sum()), len(rows)).proportion_ci(1 - ALPHA, method="wilson")
+        return Interval(float(found.low), float(found.high))
+    if (rows == rows[0]).all():  # every resample would say the same, which is no knowledge about other items
+        return None
+    resampled = _resampled(lambda counts: statistic.value(counts @ rows), len(rows), np.random.default_rng(seed))
+    return None if resampled is None else _middle(resampled)
+
+
+def _resampled(score: Callable[[Array], Array], n: int, generator: np.random.Generator) -> Array | None:
+    """A score of how often each of n items was drawn, over many draws; None where it often has no value."""
+    values = []
     for size in _chunks(RESAMPLES, n):
         counts = generator.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            differences.append(
-                _contrast(statistic, statistic.value(counts @ base), statistic.value(counts @ finetuned))
-            )
-    all_differences = np.concatenate(differences)
-    finite = all_differences[np.isfinite(all_differences)]
-    if len(finite) < RESAMPLES * 0.99:  # the score is undefined on some resamples: an interval would be a guess
-        return None
-    low, high = np.quantile(finite, [ALPHA / 2, 1 - ALPHA / 2])
-    # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
-    error = float(finite.std())
-    none = error <= 1e-9 * max(1.0, abs(float(finite.mean())))  # the same change everywhere tells no scatter
-    return _Spread(Interval(float(low), float(high)), None if none else _needed() * error)
+            values.append(score(counts))
+    found = np.concatenate(values)
+    finite = found[np.isfinite(found)]
+    return finite if len(finite) >= RESAMPLES * 0.99 else None  # an interval of the others would be a guess
+
+
+def _middle(values: Array) -> Interval:
+    low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
+    return Interval(float(low), float(high))
 
 
 def _permutation_p(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> float:

@@ -18,20 +18,21 @@ def section(result: EvaluateResult) -> str:
         cells = (one and cell(one, places) for one, places in zip(measures, digits, strict=True))
         return name, *cells
 
-    rows = [
-        row("Base", lambda one, places: number(one.base, places)),
-        row("Fine-tuned", lambda one, places: number(one.finetuned, places)),
-        row("**Improvement**", lambda one, _: _percent(one.change_percent)),
-    ]
-    if result.finetuned_path is not None:
+    rows = [row("Base", lambda one, places: number(one.base, places))]
+    if result.finetuned_path is None:
+        rows += [row("95% interval", _of_base)]
+    else:
         rows += [
+            row("Fine-tuned", lambda one, places: number(one.finetuned, places)),
+            row("**Improvement**", lambda one, _: _percent(one.change_percent)),
             row("95% interval", lambda one, _: None if one.ci95 is None else f"{wording.between(one.ci95)}%"),
             row("Detectable", lambda one, _: None if one.detectable is None else f"{one.detectable:.1f}%"),
             row("Verdict", lambda one, _: one.verdict),
         ]
     header = ("Model", "Perplexity", "Loss", "Bits per byte", "Perplexity, prompts included")
+    minus = "" if result.finetuned_path is None else ", so a minus is an improvement"
     note = (
-        "Lower is better, so a minus is an improvement. Perplexity, loss and bits per byte count the answers alone, "
+        f"Lower is better{minus}. Perplexity, loss and bits per byte count the answers alone, "
         "the last column all tokens. Bits per byte can be compared between models with different tokenizers."
     )
     return "\n".join([table(header, rows), note + _size(result.perplexity or result.loss), *_training(result)])
@@ -39,6 +40,10 @@ def section(result: EvaluateResult) -> str:
 
 def _measures(result: EvaluateResult) -> tuple[Likelihood | None, ...]:
     return result.perplexity, result.loss, result.bits_per_byte, result.perplexity_all_tokens
+
+
+def _of_base(one: Likelihood, places: int) -> str | None:
+    return one.base_ci95 and " to ".join(number(end, places) for end in one.base_ci95)
 
 
 def _percent(change: float | None) -> str | None:

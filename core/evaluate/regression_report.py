@@ -9,6 +9,9 @@ STATUS = {"ok": "OK", "warn": "WARN", "open": "OPEN", None: "not compared"}
 
 def section(result: EvaluateResult) -> str:
     """One sentence that decides, the table, and how it is to be read."""
+    if result.finetuned_path is None:
+        base = ((row.capability, percent(row.base), row.evidence) for row in result.regression)
+        return table(("Capability", "Base", "Evidence"), base) + "\nFour answers each, so guessing gives 25%."
     rows = [
         (
             row.capability,

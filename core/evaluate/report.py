@@ -1,6 +1,6 @@
 """The Model Evaluation Report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..models.source import hosted_id
 from ..reports.markdown import bytes_size, table
@@ -11,6 +11,12 @@ from .result import EvaluateResult, Generations, ScoreRow
 BENCHMARK_CHECKS = ("benchmark", "benchmark_flips")  # how they were asked, and what became of single items
 TITLE = "Model Evaluation Report"
 SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
+ALONE_HEADER = ("Base", "95% interval", "Items")
+COMPARED = (
+    "\nDeltas of shares are in percentage points. Verdicts compare both models row by row; p is corrected for the "
+    "number of scores (Holm) before it counts. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
+    "right. Detectable: the smallest true difference that so many rows would prove in four of five tries.\n"
+)
 
 
 def report(result: EvaluateResult) -> Report:
@@ -138,23 +144,30 @@ def _benchmarks(result: EvaluateResult) -> str:
         return (
             "None were asked for. Name lm-eval tasks in `benchmarks`; the built-in questions below stand in for them."
         )
-    rows = ((f"{row.name}, {row.metric}", *_cells(row)) for row in result.benchmarks)
+    header, cells = _columns(result)
+    rows = ((f"{row.name}, {row.metric}", *cells(row)) for row in result.benchmarks)
     setup = "".join(f"\n- {check.details}" for check in result.checks if check.name in BENCHMARK_CHECKS)
-    return table(("Benchmark", *SCORE_HEADER), rows) + setup
+    return table(("Benchmark", *header), rows) + setup
 
 
 def _scores(result: EvaluateResult) -> str:
     if not result.scores:
         return "No text score was asked for."
-    rows = ((row.name, wording.label(row), *_cells(row)) for row in result.scores)
+    header, cells = _columns(result)
+    told = table(("Task", "Metric", *header), ((row.name, wording.label(row), *cells(row)) for row in result.scores))
+    if result.finetuned_path is not None:
+        told += COMPARED
     return (
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"
-        + table(("Task", "Metric", *SCORE_HEADER), rows)
-        + "\nDeltas of shares are in percentage points. Verdicts compare both models row by row; p is corrected "
-        "for the number of scores (Holm) before it counts. Flips: rows that only the fine-tuned model (+) or only the "
-        "base (-) got right. Detectable: the smallest true difference that so many rows would prove in four of five "
-        "tries.\n" + _endings(result)
+        f"{told}{_endings(result)}"
     )
+
+
+def _columns(result: EvaluateResult) -> tuple[tuple[str, ...], Callable[[ScoreRow], tuple[object, ...]]]:
+    """The header of a table of scores, and what makes a row's cells."""
+    if result.finetuned_path is None:
+        return ALONE_HEADER, lambda row: (wording.value(row, row.base), wording.interval(row), row.n)
+    return SCORE_HEADER, _cells
 
 
 def _cells(row: ScoreRow) -> tuple[object, ...]:
@@ -180,7 +193,7 @@ def _endings(result: EvaluateResult) -> str:
         return f" {name}: {one.mean_tokens:,.0f} tokens on average, {counts}."
 
     both = said("Base", result.generation_base) + said("Fine-tuned", result.generation_finetuned)
-    return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}\n"
+    return f"\nAnswers are cut after {result.max_new_tokens:,} tokens.{both}"
 
 
 def _recommendations(result: EvaluateResult) -> str:

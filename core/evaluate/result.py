@@ -27,6 +27,8 @@ class Likelihood(Model):
     """How well the models predict the given texts; lower is better."""
 
     base: float | None
+    base_ci95: Interval | None = None
+    """Of base where it was measured alone."""
     finetuned: float | None = None
     change_percent: float | None = None
     ci95: Interval | None = None
@@ -49,6 +51,8 @@ class ScoreRow(Model):
     metric: str
     """As `metrics` names it, or as lm-eval does."""
     base: float | None
+    base_ci95: Interval | None = None
+    """Of base where it was measured alone."""
     finetuned: float | None = None
     delta: float | None = None
     """finetuned - base."""

@@ -83,6 +83,7 @@ def _likelihood(
     found = compare(statistic, rows, others, seed)
     return Likelihood(
         base=_finite(found.base),
+        base_ci95=found.base_ci95,
         finetuned=_finite(found.finetuned),
         change_percent=_finite(found.delta),
         ci95=found.ci95,
@@ -123,6 +124,7 @@ def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[Score
                 name=name,
                 metric=metric,
                 base=_finite(comparison.base),
+                base_ci95=comparison.base_ci95,
                 finetuned=_finite(comparison.finetuned),
                 delta=_finite(comparison.delta),
                 ci95=comparison.ci95,

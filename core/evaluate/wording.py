@@ -30,7 +30,9 @@ def delta(row: ScoreRow) -> str | None:
 
 
 def interval(row: ScoreRow) -> str | None:
-    """The 95% interval of the difference."""
+    """The 95% interval of the difference; of the base where it was measured alone."""
+    if row.base_ci95 is not None:
+        return " to ".join(str(value(row, end)) for end in row.base_ci95)
     return None if row.ci95 is None else between(row.ci95, 100 if is_share(row) else 1)
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
 
 
 def drawn(seed: int, n: int, right: float) -> np.ndarray:
@@ -42,6 +43,21 @@ def test_the_interval_of_a_share_holds_the_truth_95_times_in_100():
         assert interval is not None
         held += interval.low <= truth <= interval.high
     assert 0.92 <= held / 400 <= 0.99
+
+
+def test_one_model_s_share_has_wilson_s_interval():
+    right = [1.0] * 9 + [0.0] * 3
+    found = compare(SHARE, rows_of(right), None, seed=0)
+    assert found.base_ci95 == pytest.approx(proportion_confint(9, 12, method="wilson"), abs=1e-12)
+    assert found.ci95 is None
+
+
+def test_one_model_s_graded_score_has_an_interval_near_that_of_the_t_test_and_none_without_scatter():
+    values = np.random.default_rng(8).normal(0.4, 0.2, 200)
+    oracle = stats.t.interval(0.95, 199, loc=values.mean(), scale=stats.sem(values))
+    found = compare(MEAN, rows_of(list(values)), None, seed=0)
+    assert found.base_ci95 == pytest.approx(oracle, abs=5e-3)
+    assert compare(MEAN, rows_of([0.4] * 20), None, seed=0).base_ci95 is None
 
 
 def test_few_graded_items_get_the_exact_permutation_test():
@@ -140,5 +156,6 @@ def test_the_verdict_follows_evidence_and_direction(
     assert judge(Comparison(n=n, base=0.5, delta=delta), p, higher_is_better) == verdict
 
 
-def test_the_base_alone_has_a_score_and_nothing_else():
-    assert compare(SHARE, rows_of([1, 0, 1]), None, seed=0) == Comparison(n=3, base=2 / 3)
+def test_the_base_alone_has_a_score_with_its_interval_and_nothing_else():
+    found = compare(SHARE, rows_of([1, 0, 1]), None, seed=0)
+    assert found == Comparison(n=3, base=2 / 3, base_ci95=found.base_ci95)

@@ -151,12 +151,22 @@ def test_the_base_alone_is_measured_and_the_other_fields_are_null(world: World, 
     assert result.perplexity is not None
     assert (result.perplexity.finetuned, result.perplexity.ci95, result.perplexity.verdict) == (None, None, None)
     assert {(row.finetuned, row.delta, row.ci95, row.p_value, row.verdict) for row in result.scores} == {(None,) * 5}
+    for alone in (result.perplexity, result.perplexity_all_tokens, result.loss, result.bits_per_byte, *result.scores):
+        assert alone is not None
+        assert alone.base is not None
+        assert alone.base_ci95 is None or alone.base_ci95.low <= alone.base <= alone.base_ci95.high
+    assert result.perplexity.base_ci95 is not None
+    assert result.scores[0].base_ci95 is not None  # exact match: a share has one even where every row is wrong
     assert result.samples[0].finetuned is None
     assert {row.status for row in result.regression} == {None}
     assert result.generation_finetuned is None
     assert set(statuses(result)) == {"rows", "finite", "answers_end"}
     assert {path.name for path in world.output_dir.iterdir()} == {"samples.jsonl", ".run"}
-    report(result)
+    text = report(result).markdown
+    low, high = result.perplexity.base_ci95
+    assert f"| 95% interval | {low:,.2f} to {high:,.2f} |" in text
+    assert "| held-out rows | Exact match | 0.0% | 0.0% to " in text
+    assert "| Delta |" not in text
 
 
 def test_an_adapter_gives_the_same_numbers_as_the_model_it_is_merged_into(
