@@ -3,6 +3,7 @@
 A worker finds it through PYTHONPATH, which the mode itself asks to be passed on.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from faion_finetuner.core.runs.request import RunRequest
 from faion_finetuner.core.schema import Model
 from faion_finetuner.core.settings import Settings
 
-Act = Literal["count", "fail", "crash", "hold", "work"]
+Act = Literal["count", "fail", "crash", "fill", "hold", "work"]
 
 
 class ProbeRequest(RunRequest):
@@ -42,6 +43,8 @@ def run(request: ProbeRequest, run: ActiveRun) -> ProbeResult:
             raise DataError("Row 3 has no answer.", "Give it one.")
         case "crash":
             raise ZeroDivisionError
+        case "fill":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(run.output_dir / "rows.jsonl"))
         case "hold":  # busy in a child process; only the stop deadline or a kill ends it
             child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
             (run.folder.path / "child.pid").write_text(str(child.pid), encoding="utf-8")

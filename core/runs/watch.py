@@ -1,5 +1,6 @@
 """Watching, stopping and resuming runs from any process."""
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
@@ -43,7 +44,8 @@ def observe(folder: RunFolder) -> RunStatus:
     if (process := _process(folder)) is not None:
         process.kill_group()  # what a killed worker had started goes with it
     ended = status.model_copy(update={"ended_at": now(), "progress": None} | _how_it_died(folder))
-    folder.write_status(ended)
+    with contextlib.suppress(OSError):  # on a full disk it is found again the next time
+        folder.write_status(ended)
     return ended
 
 

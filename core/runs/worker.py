@@ -5,6 +5,7 @@ the server and nothing in the working directory can shadow a library. Finds the 
 """
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from .mode import Mode, load
 from .process import Process
 from .record import RunError, RunFolder, RunRecord, RunState, now
 
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
 OUT_OF_MEMORY = "Use a smaller batch_size or max_seq_length, technique qlora, or a smaller model."
 
 log = logging.getLogger("faion_finetuner.worker")
@@ -64,11 +66,20 @@ def _attempt(record: RunRecord, run: ActiveRun) -> tuple[RunState, RunError | No
         )
     except Exception as error:
         log.exception("unexpected error")
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+            return "failed", _unwritable(error, record.output_dir)
         problem = f"Unexpected {type(error).__name__} in {record.mode}; the traceback is in the log."
         return "failed", RunError(
             code="internal", problem=problem, next_step="Read it with `runs`, action logs, and report it as a defect."
         )
     return "succeeded", None
+
+
+def _unwritable(error: OSError, folder: Path) -> RunError:
+    """What a full disk, or a folder of somebody else, means for any mode that has not said it better."""
+    problem = f"'{error.filename or folder}' could not be written: {error.strerror}. Files that stand are whole."
+    next_step = "Free some space, or see that this user may write there; then continue with `runs`, action resume."
+    return RunError(code="not_writable", problem=problem, next_step=next_step)
 
 
 def _described(error: FinetunerError) -> RunError:

@@ -115,6 +115,27 @@ async def test_an_unexpected_error_ends_as_failed_and_its_traceback_is_in_the_lo
     assert any("ZeroDivisionError" in line for line in folder.log_tail(20))
 
 
+async def test_a_full_disk_is_no_defect(settings: Settings):
+    status = await end_of(start(settings, act="fill"))
+    assert status.error is not None
+    assert status.error.code == "not_writable"
+    assert "rows.jsonl' could not be written: No space left on device" in status.error.problem
+    assert "Free some space" in status.error.next_step
+
+
+async def test_a_worker_that_died_is_reported_even_when_that_cannot_be_written(
+    settings: Settings, begun: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = start(settings, act="hold")
+    begun.read_text(encoding="utf-8")
+    monkeypatch.setattr(RunFolder, "write_status", full)
+    os.kill(folder.status().pid or 0, signal.SIGKILL)
+    assert (await end_of(folder)).status == "failed"
+
+
 async def test_a_killed_worker_is_reported_with_its_last_log_lines_and_takes_its_children_along(
     settings: Settings, begun: Path
 ):
