@@ -247,7 +247,7 @@ async def _compare(request: RunsInput, by_mode: Mapping[str, Tool], caller: Call
     if len(request.run_ids) < 2:
         raise InputError("run_ids: two or more runs are needed to compare.", "Find them with action list.")
     folders = [index.find(run_id, caller.settings) for run_id in request.run_ids]
-    asked = [folder.record().resolved for folder in folders]
+    asked = [_flat(folder.record().resolved) for folder in folders]
     names = dict.fromkeys(name for one in asked for name in one)
     differing = [name for name in names if any(other.get(name) != asked[0].get(name) for other in asked)]
     compared = tuple(_compared(folder, differing) for folder in folders)
@@ -283,6 +283,7 @@ async def _versus(
 
 def _compared(folder: RunFolder, differing: Sequence[str]) -> ComparedRun:
     record, status = folder.record(), watch.observe(folder)
+    asked = _flat(record.resolved)
     ended = status.ended_at is not None and status.started_at is not None
     return ComparedRun(
         run_id=record.run_id,
@@ -290,9 +291,17 @@ def _compared(folder: RunFolder, differing: Sequence[str]) -> ComparedRun:
         status=status.status,
         headline=status.headline,
         seconds=(status.ended_at - status.started_at).total_seconds() if ended else None,  # pyright: ignore[reportOperatorIssue]
-        arguments={name: record.resolved.get(name) for name in differing},
+        arguments={name: asked.get(name) for name in differing},
         last_metrics=_last_values(_read_metrics(folder)),
     )
+
+
+def _flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, those within an object such as hyperparameters one by one: most of these are alike."""
+    flat = {}
+    for name, value in arguments.items():
+        flat |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _last_values(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -107,6 +107,20 @@ def test_the_list_of_runs_is_a_command_too(rows: Path, capsys: pytest.CaptureFix
     assert "-prepare-" in capsys.readouterr().out
 
 
+def test_compared_runs_show_only_the_parts_of_an_argument_in_which_they_differ(
+    rows: Path, capsys: pytest.CaptureFixture[str]
+):
+    ids = []
+    for output, role in (("one", "user"), ("two", "prompt")):
+        words = ["--columns.output", "assistant", "--columns.instruction", role, "--json"]
+        main(["prepare", "rows.jsonl", "--output-dir", output, *words])
+        ids += ["--run-ids", json.loads(capsys.readouterr().out)["run_id"]]
+    assert main(["runs", "--action", "compare", *ids, "--json"]) == 0
+    one, two = json.loads(capsys.readouterr().out)["result"]["comparison"]
+    assert set(one["arguments"]) == {"output_dir", "columns.instruction"}
+    assert (one["arguments"]["columns.instruction"], two["arguments"]["columns.instruction"]) == ("user", "prompt")
+
+
 def test_doctor_tells_what_is_here_and_what_mends_the_rest(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
