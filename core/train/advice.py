@@ -41,6 +41,8 @@ def _advice(one: Estimate, is_best: bool, device: str) -> Advice:
     notes = [GOOD_FOR[one.technique], f"trains {one.shape.trainable:,} numbers"]
     if one.numbers.gradient_checkpointing:
         notes.append("computes activations twice to fit (gradient checkpointing)")
+    if one.sharded:
+        notes.append("each process holds a part of every layer (FSDP2)")
     if one.technique == "qlora" and device == "cpu":
         notes.append(SLOW_ON_CPU)
     if is_best:

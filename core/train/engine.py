@@ -1,6 +1,7 @@
 """The trainer, made from what was settled."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .logs import PROJECT
 from .model import build, with_adapter
 from .objectives import objective_of
 from .settle import Job
-from .sharded import ShardedFineTuner, give_back_freed_memory
+from .sharded import ShardedBaseTuner, ShardedFineTuner, give_back_freed_memory
 from .trainer import FineTuner
 
 
@@ -40,8 +41,7 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True, base: PreTrain
     callbacks: list[Any] = [watch, Reporter(job.run, validates, watch)]
     if numbers.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=numbers.early_stopping_patience))
-    kind = functools.partial(ShardedFineTuner, job.settings) if job.recipe.sharded else FineTuner
-    return kind(
+    return _kind(job)(
         run=job.run,
         objective=objective_of(request.method, numbers),
         save_total_limit=numbers.save_total_limit,
@@ -53,6 +53,12 @@ def make_trainer(job: Job, folder: Path, from_start: bool = True, base: PreTrain
         processing_class=load_tokenizer(job.base),
         callbacks=callbacks,
     )
+
+
+def _kind(job: Job) -> Callable[..., FineTuner]:
+    if not job.recipe.sharded:
+        return FineTuner
+    return functools.partial(ShardedFineTuner, job.settings) if job.request.technique == "full" else ShardedBaseTuner
 
 
 def _arguments(job: Job, folder: Path, from_start: bool) -> SFTConfig:

@@ -18,6 +18,7 @@ from .memory import ADAM_BYTES, GRADIENT_BYTES, NF4_BYTES, UNRUNNABLE, Footprint
 from .model import trainable, weights_dtype
 from .objectives import objective_of
 from .portions import Portion, portion_of
+from .sharing import kept_whole
 from .weightless import weightless_base
 
 CUDA_CONTEXT_BYTES = 0.6e9
@@ -113,7 +114,7 @@ class Estimator:
             InputError: No layer has the names in target_modules.
         """
         whole = self._by_checkpointing(technique, numbers, sharded=False)
-        if self.processes == 1 or technique != "full" or self.method != "sft":
+        if self.processes == 1 or kept_whole(technique, numbers):
             return whole
         parts = self._by_checkpointing(technique, numbers, sharded=True)
         if whole.fits or parts.footprint.total >= whole.footprint.total:

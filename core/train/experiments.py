@@ -70,7 +70,7 @@ class KeptBase:
 
     def take(self, job: Job) -> PreTrainedModel | None:
         """The base of the experiment before; None when there is none, or it was made ready for other numbers."""
-        shape = _shape(job.recipe.numbers)
+        shape = (job.recipe.sharded, *_shape(job.recipe.numbers))
         model = self._model if shape == self._shape else None
         self._model, self._shape = None, shape
         return model

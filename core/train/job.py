@@ -58,8 +58,11 @@ def _agreed(job: Job) -> Job:
 
 
 def _as_begun(job: Job, checkpoint: Path | None) -> Job:
-    """The job with the layers sharded, or not, as they were when the checkpoint was written."""
-    if checkpoint is None:
+    """The job with the layers sharded, or not, as they were when the checkpoint was written.
+
+    An adapter's checkpoint is the same either way, so there memory decides anew.
+    """
+    if checkpoint is None or job.request.technique != "full":
         return job
     estimate = job.setup.estimate.turned(was_sharded(checkpoint))
     recipe = replace(job.recipe, sharded=was_sharded(checkpoint))

@@ -76,12 +76,14 @@ def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
 def build(
     path: Path, technique: Technique, numbers: Hyperparameters, settings: Settings, shards: int = 1
 ) -> PreTrainedModel | PeftModel:
-    """The model with its trainable weights; with shards, this process's part of them.
+    """The model with its trainable weights; with shards, this process's part of the base.
 
     Full fine-tuning keeps its weights in float32, since small updates vanish in bfloat16; the arithmetic is the same.
     """
     dtype, nf4 = weights_dtype(technique, numbers), technique == "qlora"
     base = load_base(path, dtype=dtype, nf4=nf4, shards=shards, settings=settings)
+    if shards > 1 and technique != "full":
+        base._tp_size = None  # peft takes a size of 1 for tensor parallelism: to save an adapter it gathers the base
     return trainable(base, technique, numbers, base.device.type, whole=shards == 1)
 
 
@@ -133,7 +135,7 @@ def trained_parameters(model: torch.nn.Module) -> list[torch.nn.Parameter]:
 def save_result(model: Any, folder: Path, base: Base, tokenizer: ChatTokenizer) -> None:
     """Write adapter or model with the base's tokenizer files and the chat template that was trained; whole or absent.
 
-    Of several processes the first one writes; the others give it their parts of a sharded model.
+    Of several processes the first one writes; the others give it their parts of a model that is sharded and trained.
 
     Raises:
         TrainingError: A weight is not a finite number; nothing is written.
@@ -141,7 +143,7 @@ def save_result(model: Any, folder: Path, base: Base, tokenizer: ChatTokenizer) 
     if not all(bool(torch.isfinite(parameter).all()) for parameter in trained_parameters(model)):
         raise TrainingError("The trained weights hold NaN or infinity.", "Lower the learning rate and train again.")
     if distributed.rank() > 0:
-        if is_sharded(model):
+        if is_sharded(model) and not isinstance(model, PeftModel):
             _give_part(model, base.folder)
         return
     with files.atomic_folder(folder) as fresh:

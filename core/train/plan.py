@@ -16,6 +16,7 @@ from .recipe import Recipe
 from .rehearsal import Rehearsal
 from .result import Advice, Plan
 from .rows import Rows
+from .sharing import kept_whole
 
 SURELY_TOO_MUCH = 1.3  # times the available memory; the estimate is not off by more
 EFFICIENCY = 0.35  # of the speed of a lone matrix product that a training step reaches
@@ -64,10 +65,10 @@ def memory_check(setup: Setup) -> Check:
 
 
 def sharding_checks(setup: Setup) -> tuple[Check, ...]:
-    """Whether each of several processes has the whole model or a part of every layer; none where there is no choice."""
+    """Whether each of several processes has the whole model or a part of every layer, and why; none of a single one."""
     estimate = setup.estimate
     if estimate.other_way is None:
-        return ()
+        return () if setup.recipe.processes == 1 else (_whole_check(setup),)
     found = (estimate.footprint, estimate.other_way)
     whole, parts = (f"{one.total / 1e9:.2f} GB" for one in (found[::-1] if estimate.sharded else found))
     details = (
@@ -76,6 +77,17 @@ def sharding_checks(setup: Setup) -> tuple[Check, ...]:
     )
     details += "So the layers are sharded." if estimate.sharded else "So each has the whole model, which is faster."
     return (Check(name="Sharding", status="pass", details=details),)
+
+
+def _whole_check(setup: Setup) -> Check:
+    fits, reason = setup.estimate.fits, kept_whole(setup.estimate.technique, setup.recipe.numbers)
+    return Check(
+        name="Sharding",
+        status="pass" if fits else "warn",
+        details=f"Each of {setup.recipe.processes} processes has the whole model; its layers are not sharded, since "
+        f"{reason}.",
+        next_step=None if fits else "Use technique lora without DoRA or PiSSA: its base model can be sharded.",
+    )
 
 
 def disk_check(setup: Setup, folder: Path) -> Check:

@@ -49,12 +49,13 @@ class PreferenceLoss:
         return len(inputs["references"])
 
     def summed(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        """Their losses, added up."""
+        """Their losses, added up; a pair without a trained token is a filler, and stands for none."""
         judged = self.judge(model, inputs)
-        margins = (judged.chosen_rewards - judged.rejected_rewards).detach()
+        real = (inputs["labels"][:, 1:] != NOT_TRAINED).any(1).view(-1, self.units(inputs)).any(0)
+        margins = (judged.chosen_rewards - judged.rejected_rewards).detach()[real]
         ahead = (margins > 0).float()
         self._noted[model.training].append(torch.stack([margins.sum(), ahead.sum(), torch.ones_like(ahead).sum()]))
-        return judged.losses.sum()
+        return judged.losses[real].sum()
 
     def noticed(self, training: bool) -> dict[str, float]:
         """reward_margin: mean of chosen minus rejected reward; reward_accuracy: share of pairs where it is positive."""
@@ -83,7 +84,7 @@ class OddsRatio(PreferenceLoss):
 
     def judge(self, model: Any, inputs: dict[str, Any]) -> Judged:
         """The chosen answer's loss, plus beta times minus the log of the sigmoid of the log odds ratio."""
-        lengths = (inputs["labels"][:, 1:] != NOT_TRAINED).sum(1).view(2, -1)
+        lengths = (inputs["labels"][:, 1:] != NOT_TRAINED).sum(1).view(2, -1).clamp(min=1)  # a filler has none
         chosen, rejected = log_probabilities(model, inputs, parts=2) / lengths
         log_odds = chosen - rejected - (_log_of_rest(chosen) - _log_of_rest(rejected))
         losses = -chosen - self.beta * functional.logsigmoid(log_odds)

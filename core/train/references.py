@@ -50,12 +50,16 @@ def _computed(trainer: Any, rows: Dataset) -> torch.Tensor:
     model.eval()
     for start in range(0, len(batches), distributed.world_size()):
         trainer.stop_if_asked()  # in all processes at the same place
-        if (mine := start + distributed.rank()) >= len(batches):
+        mine = start + distributed.rank()
+        if mine >= len(batches) and not trainer.sharded:
             continue
-        inputs = trainer.data_collator([rows[index] for index in batches[mine]])
+        batch = batches[min(mine, len(batches) - 1)]  # of sharded layers all compute, whether they have rows or not
+        inputs = trainer.data_collator([rows[index] for index in batch])
         del inputs["rows"]
         with torch.no_grad(), trainer.compute_loss_context_manager(), trainer.autocast_smart_context_manager():
-            result[batches[mine]] = log_probabilities(model, trainer._prepare_inputs(inputs), parts).T.cpu()
+            found = log_probabilities(model, trainer._prepare_inputs(inputs), parts).T.cpu()
+        if mine < len(batches):
+            result[batch] = found
     model.train(was_training)
     whole = distributed.total(result.flatten().tolist(), trainer.args.device)
     return torch.tensor(whole).view(len(rows), parts)

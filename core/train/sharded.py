@@ -1,7 +1,7 @@
 """Training a model of which each process holds a part of every layer (FSDP2), for models too large to be held whole.
 
-transformers loads and gathers the parts. What is saved is a plain model, as of any training; the optimizer's moments
-lie beside it in parts.
+transformers loads and gathers the parts. What is saved is a plain model or adapter, as of any training; the moments of
+an optimizer that changes sharded weights lie beside it in parts. An adapter is small: each process has it whole.
 """
 
 import contextlib
@@ -53,13 +53,12 @@ def _let_go(model: torch.nn.Module, *_: Any) -> None:
             module.reshard()
 
 
-class ShardedFineTuner(FineTuner):
-    """The same training; all processes compute the same layers at the same time, each on its own rows."""
+class ShardedBaseTuner(FineTuner):
+    """An adapter's training; all processes compute the same layers at the same time, each on its own rows."""
 
     sharded = True
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
-        self.settings = settings
+    def __init__(self, **options: Any) -> None:
         options["args"].save_only_model = True  # transformers refuses to save such an optimizer itself, at this place
         super().__init__(**options)
         self.args.save_only_model = False
@@ -69,6 +68,21 @@ class ShardedFineTuner(FineTuner):
     def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
         """Share out the gradients after each batch: deferring that to the end of a step would keep them whole."""
         yield
+
+    def _sync_replicated_trainable_parameters(self, model: torch.nn.Module) -> None:
+        """Nothing: adapters begin with the same random numbers, and their gradients are averaged once a step."""
+
+
+class ShardedFineTuner(ShardedBaseTuner):
+    """The same for all weights: gradients and moments are in parts as the weights are."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self.settings = settings
+        super().__init__(**options)
+
+    def held_whole(self, model: Any) -> list[torch.nn.Parameter]:
+        """None of the trained weights: FSDP2 shares out their gradients."""
+        return []
 
     def _clip_grad_norm(self, model: Any) -> float:
         return float(super()._clip_grad_norm(model))

@@ -1,7 +1,8 @@
-"""An optimizer step shared by several processes: the same rows, so the same training."""
+"""A step shared by several processes, the same rows, so the same training; and whether they may share the layers."""
 
 from dataclasses import replace
 
+from .hyperparameters import Hyperparameters, Technique
 from .recipe import Recipe
 from .result import Difference
 
@@ -32,3 +33,14 @@ def share(recipe: Recipe, processes: int) -> Recipe:
         processes=processes,
         differences=(*recipe.differences, *found),
     )
+
+
+def kept_whole(technique: Technique, numbers: Hyperparameters) -> str | None:
+    """Why each process needs the whole base, however little memory it has; None where layers can be sharded."""
+    if technique == "qlora":
+        return "4-bit weights are loaded whole"
+    if numbers.use_dora:
+        return "DoRA begins with the norms of whole weights"
+    if numbers.init_lora_weights == "pissa":
+        return "PiSSA begins by decomposing whole weights"
+    return None

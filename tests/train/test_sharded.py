@@ -152,7 +152,7 @@ def test_layers_are_sharded_only_where_the_whole_model_does_not_fit_and_sharding
 ):
     assert not estimated(bench, **TWO).sharded
     assert estimated(bench, **FULL).other_way is None
-    assert estimated(bench, num_processes=2).other_way is None  # an adapter's training
+    assert estimated(bench, num_processes=2, technique="qlora").other_way is None
     short_of_memory(bench, monkeypatch, **TWO)
     assert estimated(bench, **TWO).sharded
     tiny_model(bench.root / "tiny", hidden=192, layers=1)
