@@ -1,5 +1,6 @@
 """The held-out rows as tokens, for models that run on this machine."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from ..examples.mask import NOT_TRAINED, Tokenized, tokenize_many
 from ..examples.types import answer_of
 from ..models.source import local_path, read_config, resolve_model
 from ..settings import Settings
+from ..untrusted import quote
 from . import training_rows
-from .request import EvaluateRequest
+from .request import EvaluateRequest, is_adapter
 from .subject import Subject, draw_rows, subject_of
 
 
@@ -39,6 +41,7 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     """
     base_path = local_path(resolve_model(request.model_name, settings), settings)
     tokenizer, checks = _tokenizer(base_path, request.finetuned_path)
+    checks += _other_base(request, base_path)
     drawn = draw_rows(request)
     tokenized = tokenize_many(list(drawn.examples), tokenizer, None)
     usable = [(one, tokens) for one, tokens in zip(drawn.examples, tokenized, strict=True) if tokens.trained_tokens]
@@ -87,6 +90,23 @@ def _tokenizer(base_path: Path, finetuned_path: Path | None) -> tuple[ChatTokeni
         details = "The fine-tuned model's folder has another chat template; both were asked with the base's."
         return base, (_prompts("warn", details),)
     return base, (_prompts("pass", "Both were asked with the same tokenizer and chat template."),)
+
+
+def _other_base(request: EvaluateRequest, base_path: Path) -> tuple[Check, ...]:
+    """Whether the adapter was trained on another base, whose shapes fit by chance or by kinship."""
+    if request.finetuned_path is None or not is_adapter(request.finetuned_path):
+        return ()
+    named = json.loads((request.finetuned_path / "adapter_config.json").read_bytes()).get("base_model_name_or_path")
+    if not named or Path(named) == base_path or Path(named).name.lower() == Path(request.model_name).name.lower():
+        return ()
+    return (
+        Check(
+            name="adapter_base",
+            status="warn",
+            details=f"The adapter names {quote(Path(named).name)} as its base, not '{request.model_name}'.",
+            next_step="Make sure that both are the same model: on another one an adapter only disturbs.",
+        ),
+    )
 
 
 def _prompts(status: CheckStatus, details: str) -> Check:
