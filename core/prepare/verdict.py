@@ -141,6 +141,9 @@ def unusable_next_step(dropped: Mapping[str, int]) -> str:
     steps = {
         "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
         "no_prompt": "Plain text has no prompts: pass format: completion.",
+        "no_answer": "Give conversations with an answer to learn: name its field with `columns`, or add it.",
+        "empty_answer": "Name the field of the answers with `columns`; the one that was taken is empty.",
+        "empty_prompt": "Name the field of the questions with `columns`; the one that was taken is empty.",
         "too_short": "Lower min_length.",
         "personal_data": "Use pii: redact instead of drop.",
     }

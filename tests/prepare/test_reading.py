@@ -210,6 +210,20 @@ def test_a_file_without_usable_rows_is_refused_with_the_reason(settings, name, c
     assert not (settings.roots[0] / "out" / "train.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "step"),
+    [
+        (b'{"messages": [{"role": "system", "content": "Be nice."}]}\n', "Give conversations with an answer to learn"),
+        (b'{"question": "a", "answer": ""}\n', "Name the field of the answers"),
+        (b'{"question": "", "answer": "a b c"}\n', "Name the field of the questions"),
+    ],
+)
+def test_the_way_out_fits_what_is_wrong_with_the_rows(settings, content, step):
+    with pytest.raises(DataError) as caught:
+        prepare(settings, write(settings, "a.jsonl", content))
+    assert caught.value.next_step.startswith(step)
+
+
 @pytest.mark.parametrize("path", ["missing.jsonl", "*.nothing", "empty", "../outside.jsonl", ""])
 def test_a_path_that_leads_nowhere_is_refused(settings, path):
     (settings.roots[0] / "empty").mkdir()
