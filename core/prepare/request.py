@@ -91,7 +91,9 @@ def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:
     output_dir = problems.attempt(lambda: paths.confine(request.output_dir, settings))
     resolved = problems.attempt(lambda: sources.absolute(entries, settings))
     if output_dir is not None and resolved is not None:
-        problems.attempt(lambda: sources.expand(resolved, settings, leave_out=output_dir))
+        problems.attempt(
+            lambda: _refuse_replacing(sources.expand(resolved, settings, leave_out=output_dir), request, output_dir)
+        )
     benchmarks = problems.attempt(lambda: tuple(_local_or_name(name, settings) for name in request.benchmarks))
     problems.attempt(lambda: restored(request.restore))
     problems.attempt(lambda: _compiled(request.prompt_template))
@@ -105,6 +107,14 @@ def resolve(request: PrepareRequest, settings: Settings) -> PrepareRequest:
             "format": _format(request, entries),
         }
     )
+
+
+def _refuse_replacing(files: tuple[Path, ...], request: PrepareRequest, output_dir: Path) -> None:
+    """A ledger can undo only as long as the rows that were read are there; so `overwrite` is no leave for this."""
+    made = {output_dir / name for name in outputs(request)}
+    if own := next((file for file in files if file in made), None):
+        problem = f"The run would replace the data that it reads, {quote(str(own), 200)}, and nothing could be undone."
+        raise InputError(problem, "Choose another output_dir.")
 
 
 def entries_of(request: PrepareRequest) -> tuple[str, ...]:

@@ -78,3 +78,11 @@ def test_found_values_stand_in_the_ledger_only_when_asked_for(settings):
     shown = prepare(settings, data, output_dir="shown", keep_values=True)
     assert entry(shown, "personal_data")["before"] == {"messages.1.content": "Write to ann.lee@example.com today"}
     assert "ann.lee" not in shown.report
+
+
+@pytest.mark.parametrize("data", ["out/train.jsonl", "out", "out/*.jsonl"])
+def test_a_run_does_not_replace_the_rows_that_it_reads(settings, data):
+    (settings.roots[0] / "out").mkdir()
+    write_rows(settings, "out/train.jsonl", rows())
+    with pytest.raises(InputError, match="would replace the data that it reads"):
+        prepare(settings, data, overwrite=True)
