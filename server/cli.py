@@ -21,7 +21,10 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C
 def main(words: list[str] | None = None) -> int:
     """Carry out one command; returns the exit code: 0 only on success."""
     rest, nested = options.split_dotted(sys.argv[1:] if words is None else words)
-    parsed = _parser().parse_args(rest)
+    parser = _parser()
+    parsed = parser.parse_args(rest)
+    if nested and parsed.carry_out in (_serve, _demo, _doctor):
+        parser.error(f"unrecognized arguments: {' '.join(f'--{name}.…' for name in nested)}")
     try:
         return parsed.carry_out(parsed, nested)
     except FinetunerError as error:

@@ -81,6 +81,13 @@ def test_dotted_options_add_to_those_given_as_json():
     }
 
 
+def test_a_dotted_option_of_a_command_that_has_none_is_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--no.such", "3"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --no." in capsys.readouterr().err
+
+
 def test_the_users_own_names_keep_their_dashes():
     found = arguments_of("prepare", "--columns.user-question", "prompt", "--columns", '{"a": "completion"}')
     assert found["columns"] == {"a": "completion", "user-question": "prompt"}
