@@ -1,5 +1,6 @@
 """The fast way through a model gives the numbers of the plain one, and is taken only where that was seen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from faion_finetuner.core.train.hyperparameters import Hyperparameters, with_defaults
 from faion_finetuner.core.train.kernels.attention import Layout, attention
-from faion_finetuner.core.train.kernels.decoder import install
+from faion_finetuner.core.train.kernels.decoder import Decoder, install
 from faion_finetuner.core.train.kernels.linear import Projections, projection
 from faion_finetuner.core.train.kernels.losses import token_losses
 from faion_finetuner.core.train.kernels.norm import rms_norm
@@ -15,6 +16,7 @@ from faion_finetuner.core.train.kernels.swiglu import swiglu
 from faion_finetuner.core.train.model import with_adapter
 from faion_finetuner.core.train.scoring import score
 from torch import nn
+from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
@@ -84,12 +86,28 @@ def losses_and_gradients(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[t
     return losses.detach(), gradients
 
 
+def computed_by(base: PreTrainedModel) -> list[list[int]]:
+    """The lengths of the rows in each pass that the model does not compute in the plain way, from now on."""
+    decoder, seen = base.base_model.forward, []
+    assert isinstance(decoder, Decoder)
+    states = decoder.states
+
+    def watched(ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        assert len(ids) == sum(lengths)
+        seen.append(list(lengths))
+        return states(ids, lengths)
+
+    decoder.states = watched
+    return seen
+
+
 def assert_same(model: Any, base: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> None:
     """Losses and all gradients before and after `install`."""
     losses, gradients = losses_and_gradients(model, inputs)
     assert install(base)
+    computed = computed_by(base)
     fast_losses, fast_gradients = losses_and_gradients(model, inputs)
-    assert not torch.equal(losses, fast_losses), "it was the same arithmetic"
+    assert computed, "it was computed in the plain way"
     torch.testing.assert_close(fast_losses, losses, rtol=1e-5, atol=1e-5)
     assert gradients.keys() == fast_gradients.keys()
     for name, gradient in gradients.items():
@@ -116,6 +134,30 @@ def test_losses_and_gradients_of_an_adapter_are_those_of_the_plain_way(kind: typ
 def test_losses_and_gradients_of_all_weights_are_those_of_the_plain_way():
     base = model_of(LlamaConfig, attention_bias=True)
     assert_same(base, base, batch())
+
+
+def test_rows_of_all_lengths_are_computed_in_a_few_sizes_each_of_which_costs_memory_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    base: Any = model_of(LlamaConfig)
+    model = adapted(base)
+    assert install(base)
+    computed, heads, linear = computed_by(base), set[int](), functional.linear
+
+    def watched(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        heads.update([len(x)] if weight is base.lm_head.weight else [])
+        return linear(x, weight, bias)
+
+    monkeypatch.setattr(functional, "linear", watched)
+    chance = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        lengths = torch.randint(2, 90, (3,), generator=chance)
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        ids = torch.randint(1, 61, mask.shape, generator=chance)
+        score(model, {"input_ids": ids, "labels": ids.where(mask, -100), "attention_mask": mask.long()})
+    assert len({sum(rows) for rows in computed}) <= 3 * 96 / 32
+    assert len({length for rows in computed for length in rows}) <= 96 / 16
+    assert heads == {32, 64, 96, 128}
 
 
 def test_activations_can_be_computed_again_to_spare_memory():

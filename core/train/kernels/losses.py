@@ -7,6 +7,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 CHUNK = 128  # tokens at once: their logits are to stay in the processor's cache
+STEP = 32  # the last chunk is filled up to a multiple: each new size costs memory for good, see decoder.py
 
 
 def token_losses(states: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -29,8 +30,10 @@ class TokenLosses(Function):
 
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        wanted = ctx.needs_input_grad[0]
+        wanted, tokens = ctx.needs_input_grad[0], len(states)
         exact = torch.promote_types(states.dtype, torch.float32)
+        filled = -tokens % STEP
+        states, targets = functional.pad(states, (0, 0, 0, filled)), functional.pad(targets, (0, filled))
         losses = torch.empty(len(states), dtype=exact, device=states.device)
         slopes = torch.empty_like(states) if wanted else None
         for start in range(0, len(states), CHUNK):
@@ -43,8 +46,8 @@ class TokenLosses(Function):
                 chances.scatter_add_(1, target, chances.new_full((1, 1), -1.0).expand_as(target))
                 torch.matmul(chances.to(head.dtype), head, out=slopes[part])
         if slopes is not None:
-            ctx.save_for_backward(slopes)
-        return losses
+            ctx.save_for_backward(slopes[:tokens])
+        return losses[:tokens]
 
     @staticmethod
     def backward(ctx: Any, *d_losses: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
