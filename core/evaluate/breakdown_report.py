@@ -2,7 +2,7 @@
 
 from ..reports.markdown import number, table
 from ..untrusted import quote
-from .result import Breakdown, Confusion
+from .result import Breakdown, Confusion, LengthBin
 
 SHOWN_MIXUPS = 8
 
@@ -12,10 +12,16 @@ def by_length(found: Breakdown | None) -> tuple[str, ...]:
     if found is None or len(found.by_length) < 2:
         return ()
     rows = (
-        (f"{one.tokens_from} to {one.tokens_to}", one.n, number(one.base, 3), number(one.finetuned, 3))
+        (length_range(one), one.n, *(number(loss, 3) for loss in (one.base, one.finetuned) if loss is not None))
         for one in found.by_length
     )
-    return (table(("Tokens of the answer", "Rows", "Loss, base", "Loss, fine-tuned"), rows),)
+    header = ("Tokens of the answer", "Rows", "Loss, base", "Loss, fine-tuned")
+    return (table(header if found.by_length[0].finetuned is not None else header[:-1], rows),)
+
+
+def length_range(one: LengthBin) -> str:
+    """Tokens of the shortest to the longest answer."""
+    return str(one.tokens_from) if one.tokens_from == one.tokens_to else f"{one.tokens_from} to {one.tokens_to}"
 
 
 def confusion(found: Breakdown | None) -> tuple[str, ...]:
@@ -27,7 +33,10 @@ def confusion(found: Breakdown | None) -> tuple[str, ...]:
         return ("No label was taken for another.",)
     return (
         "What was taken for what most often:",
-        table(("Reference", "Answered", "Base", "Fine-tuned"), mixups[:SHOWN_MIXUPS]),
+        table(
+            ("Reference", "Answered", "Base", *(("Fine-tuned",) if found.confusion.finetuned else ())),
+            [[cell for cell in mixup if cell is not None] for mixup in mixups[:SHOWN_MIXUPS]],
+        ),
     )
 
 

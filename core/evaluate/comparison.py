@@ -190,10 +190,10 @@ def _interval(statistic: Statistic, rows: Array, seed: int) -> Interval | None:
 
         found = binomtest(round(rows[:, 0].sum()), len(rows)).proportion_ci(1 - ALPHA, method="wilson")
         return Interval(float(found.low), float(found.high))
-    if (rows == rows[0]).all():  # every resample would say the same, which is no knowledge about other items
-        return None
-    resampled = _resampled(lambda counts: statistic.value(counts @ rows), len(rows), np.random.default_rng(seed))
-    return None if resampled is None else _middle(resampled)
+    found = _resampled(lambda counts: statistic.value(counts @ rows), len(rows), np.random.default_rng(seed))
+    if found is None or np.ptp(found) <= 1e-9 * max(1.0, abs(float(found[0]))):
+        return None  # that every resample says the same is no knowledge about other items
+    return _middle(found)
 
 
 def _resampled(score: Callable[[Array], Array], n: int, generator: np.random.Generator) -> Array | None:

@@ -8,7 +8,7 @@ from .comparison import MIN_ITEMS
 from .measured import Measured
 from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
-from .wording import change
+from .wording import change, predicts
 
 CUT_SHARE = 0.05  # of the fine-tuned model's answers; a model that learned its end token is rarely cut
 
@@ -163,12 +163,9 @@ def _ship(result: EvaluateResult) -> str:
 
 
 def _undecided(result: EvaluateResult) -> str:
-    likelihood = result.perplexity
-    if result.scores and likelihood is not None and likelihood.verdict == "improved":
-        return (
-            f"The fine-tuned model predicts the answers better (perplexity {likelihood.change_percent:+.0f}%), but its "
-            "own answers do not score better beyond chance: measure more rows, or train longer."
-        )
+    if result.scores and (found := predicts(result)) is not None:
+        said = f"The fine-tuned model {found}, but its own answers do not score differently beyond chance"
+        return f"{said}: measure more held-out rows, or train longer or on more data."
     return "Neither model is better beyond chance: measure more held-out rows, or train longer or on more data."
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..extras import require
+from .breakdown_report import length_range
 from .result import Confusion, EvaluateResult, LengthBin
 from .wording import is_share, label
 
@@ -69,7 +70,7 @@ def loss_by_length(bins: Sequence[LengthBin]) -> bytes:
     axes.plot(places, [one.base for one in bins], "o--", color=BASE, label="base")
     if all(one.finetuned is not None for one in bins):
         axes.plot(places, [one.finetuned for one in bins], "o-", color=TUNED, label="fine-tuned")
-    axes.set_xticks(places, [f"{_range(one)}\n{one.n} rows" for one in bins])
+    axes.set_xticks(places, [f"{length_range(one)}\n{one.n} rows" for one in bins])
     axes.set_xlim(-0.4, len(bins) - 0.6)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("length of the answer, tokens")
@@ -78,10 +79,6 @@ def loss_by_length(bins: Sequence[LengthBin]) -> bytes:
     axes.grid(axis="y", color="#e2e5ec")
     axes.legend()
     return _svg(figure)
-
-
-def _range(one: LengthBin) -> str:
-    return str(one.tokens_from) if one.tokens_from == one.tokens_to else f"{one.tokens_from} to {one.tokens_to}"
 
 
 def confusion(found: Confusion) -> bytes:

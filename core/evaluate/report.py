@@ -42,7 +42,8 @@ def report(result: EvaluateResult) -> Report:
             regression_report.section(result),
         ]
     parts += ["## Recommendations", _recommendations(result)]
-    return Report(title=TITLE, headline=headline, markdown="\n\n".join(parts) + "\n", figures=tuple(_figures(result)))
+    markdown = "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return Report(title=TITLE, headline=headline, markdown=markdown, figures=tuple(_figures(result)))
 
 
 def _figures(result: EvaluateResult) -> Iterator[Figure]:
@@ -90,6 +91,8 @@ def _headline(result: EvaluateResult) -> str:
         "base only": "Only the base model was measured.",
         "not trustworthy": "These numbers cannot be trusted.",
     }[result.verdict or "no evidence"]
+    if result.verdict == "no evidence" and result.scores and wording.predicts(result) is not None:
+        first = "The answers do not score differently beyond chance."
     failed = [check.details for check in result.checks if check.status == "fail"]
     worse = [row.capability for row in result.regression if row.status == "warn"]
     parts = [first, *failed, _main_numbers(result)]

@@ -1,6 +1,6 @@
 """Scores and differences as people read them."""
 
-from .result import Interval, Judging, ScoreRow
+from .result import EvaluateResult, Interval, Judging, ScoreRow
 from .scores import SCORES
 
 BIG_SCALE = ("bleu", "chrf")
@@ -74,6 +74,16 @@ def judged(found: Judging) -> str:
         f"Blind judging of {found.judged} pairs: the fine-tuned model's answers won {found.win_rate:.0%} "
         f"(95% interval {low} to {high}; {counts}; p {p_value(found.p_value)}): {found.verdict}."
     )
+
+
+def predicts(result: EvaluateResult) -> str | None:
+    """How the fine-tuned model predicts the held-out answers, where that differs beyond chance."""
+    found = result.perplexity or result.loss
+    words = {"improved": "better", "regressed": "worse"}
+    if found is None or found.verdict not in words or found.change_percent is None:
+        return None
+    measure = "perplexity" if result.perplexity else "loss"
+    return f"predicts the held-out answers {words[found.verdict]} ({measure} {found.change_percent:+.1f}%)"
 
 
 def p_value(number: float | None) -> str | None:

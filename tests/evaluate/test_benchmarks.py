@@ -101,10 +101,25 @@ def test_the_limit_holds_for_benchmarks_too(tmp_path: Path, tasks_dir: Path, mod
     assert (score.n, len(score.items)) == (5, 5)
 
 
+@pytest.fixture
+def few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval brings some of its 14,000 task files alone, which are found as all of them are."""
+    import lm_eval.tasks
+    from lm_eval.tasks._index import TaskIndex
+
+    find: Any = TaskIndex._iter_yaml_files
+    whole = Path(str(lm_eval.tasks.__file__)).parent
+    monkeypatch.setattr(TaskIndex, "_iter_yaml_files", lambda root: find(root / "hellaswag" if root == whole else root))
+
+
+@pytest.mark.usefixtures("few_tasks")
 def test_a_task_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, tasks_dir: Path, base_folder: Path):
     with pytest.raises(InputError, match="colors") as refused:
         benchmarks(tmp_path, base_folder, Asking(("colors",), tasks_dir))
     assert "colours" in refused.value.next_step
+    with pytest.raises(InputError, match="helaswag") as refused:
+        benchmarks(tmp_path, base_folder, Asking(("helaswag",), tasks_dir))
+    assert "hellaswag" in refused.value.next_step
 
 
 def test_a_task_without_its_data_names_benchmarks_dir(tmp_path: Path, tasks_dir: Path, base_folder: Path):

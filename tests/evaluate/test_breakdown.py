@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.evaluate.breakdown import by_length
+from faion_finetuner.core.evaluate.breakdown_report import by_length as lengths_told
 from faion_finetuner.core.evaluate.breakdown_report import confusion as told
 from faion_finetuner.core.evaluate.figure import confusion, loss_by_length
 from faion_finetuner.core.evaluate.likelihood import ItemLikelihood
@@ -72,6 +73,16 @@ def test_the_most_frequent_mixups_of_the_fine_tuned_model_come_first():
         ["| «b»", "none of the labels"],
         ["| «a»", "«b»"],
     ]
+
+
+def test_a_base_alone_has_no_columns_of_another_model():
+    base = [item(2, 3.0)] * 8 + [item(10, 1.0)] * 6 + [item(30, 2.0), item(31, 4.0)]
+    (lengths,) = lengths_told(Breakdown(by_length=by_length(base, None)))
+    assert lengths.splitlines()[0] == "| Tokens of the answer | Rows | Loss, base |"
+    assert "| 2 | 8 | 3.000 |" in lengths
+    _, labels = told(Breakdown(confusion=Confusion(labels=("a", "b"), base=((5, 5, 0), (0, 4, 6)))))
+    assert labels.splitlines()[0] == "| Reference | Answered | Base |"
+    assert "n/a" not in lengths + labels
 
 
 def test_pictures_are_the_same_bytes_for_the_same_numbers_and_keep_letters_as_letters():

@@ -12,6 +12,7 @@ from faion_finetuner.core.evaluate.comparison import (
     judge,
     rows_of,
 )
+from faion_finetuner.core.evaluate.scores import SCORES
 from faion_finetuner.core.evaluate.tables import PERPLEXITY
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -58,6 +59,8 @@ def test_one_model_s_graded_score_has_an_interval_near_that_of_the_t_test_and_no
     found = compare(MEAN, rows_of(list(values)), None, seed=0)
     assert found.base_ci95 == pytest.approx(oracle, abs=5e-3)
     assert compare(MEAN, rows_of([0.4] * 20), None, seed=0).base_ci95 is None
+    never = np.asarray([(0.0, 0.0, 1.0 + n % 3) for n in range(20)])  # no hits, whatever rows are drawn
+    assert compare(SCORES["json_fields"].statistic, never, None, seed=0).base_ci95 is None
 
 
 def test_few_graded_items_get_the_exact_permutation_test():
