@@ -159,9 +159,9 @@ class Decoder:
     def _in_few_sizes(self, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """As `states`, with rows and their sum rounded up to steps.
 
-        For each new size of a product of bfloat16 numbers the processor's library keeps a quarter of a megabyte for good: rows
-        of all lengths took 150 MB more with every step of a training. What is filled up comes after a row's end, where
-        no token of it looks.
+        For each new size of a product of bfloat16 numbers the processor's library keeps a quarter of a megabyte for
+        good: rows of all lengths took 150 MB more with every step of a training. What is filled up comes after a row's
+        end, where no token of it looks.
         """
         filled = [_rounded(length, ROW_STEP) for length in lengths]
         rest = -sum(filled) % BATCH_STEP
