@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from ..core.errors import DataError, InputError
+from pydantic import ValidationError
+
+from ..core.errors import DataError, InputError, PathError, RunStateError
 from ..core.reports.markdown import shorten
 from ..core.runs import launch, watch
 from ..core.runs.mode import Mode
 from ..core.runs.record import RunFolder, RunStatus
 from .spec import Caller, Hints, NextStep, NextSteps, Reply, Tool, ToolName
 
-ASKED_WRONGLY = (InputError.code, DataError.code)  # the same run would end in the same way
+ASKED_WRONGLY = (InputError.code, PathError.code, DataError.code)  # the same run would end in the same way
 REPORT_LIMIT = 6_000  # characters; about 1,500 tokens
 
 
@@ -37,12 +39,22 @@ def mode_tool(mode: Mode, name: ToolName, title: str, description: str, next_ste
 
 
 def run_reply(tool: Tool, folder: RunFolder, status: RunStatus) -> Reply[Any]:
-    """The reply of one run of this tool as it stands."""
+    """The reply of one run of this tool as it stands.
+
+    Raises:
+        RunStateError: Another version has written the run's files.
+    """
     mode = tool.mode
     assert mode is not None
     succeeded = status.status == "succeeded"
-    result = mode.result.model_validate_json(folder.result_path.read_bytes()) if succeeded else None
-    request = mode.request.model_validate(folder.record().resolved)
+    try:
+        result = mode.result.model_validate_json(folder.result_path.read_bytes()) if succeeded else None
+        request = mode.request.model_validate(folder.record().resolved)
+    except ValidationError as error:
+        raise RunStateError(
+            f"Run {folder.run_id} has files of another version of this program, which cannot be read as its reply.",
+            f"Read its report in '{folder.path}', or make the same call with rerun: true.",
+        ) from error
     report_path = str(folder.report_path) if succeeded else None
     text = folder.report_path.read_text(encoding="utf-8") if succeeded else ""
     return tool.output(

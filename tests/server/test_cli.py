@@ -114,6 +114,17 @@ def test_the_list_of_runs_is_a_command_too(rows: Path, capsys: pytest.CaptureFix
     assert "-prepare-" in capsys.readouterr().out
 
 
+def test_a_run_of_another_version_is_told_as_such_and_can_be_made_anew(rows: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["prepare", "rows.jsonl", "--output-dir", "out"]
+    main(words)
+    (path,) = (rows.parent / "out" / ".run").glob("*/result.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"of_old": 1}), encoding="utf-8")
+    for again in (words, ["runs", "--action", "status", "--run-id", path.parent.name]):
+        assert main(again) == 1
+        assert "another version of this program" in capsys.readouterr().err
+    assert main([*words, "--rerun", "--overwrite"]) == 0
+
+
 def test_compared_runs_show_only_the_parts_of_an_argument_in_which_they_differ(
     rows: Path, capsys: pytest.CaptureFixture[str]
 ):
