@@ -1,11 +1,12 @@
 """Time and peak memory of merging, beside copying the files and beside merge_and_unload + save_pretrained.
 
-    python benchmarks/merge/compare.py FOLDER [--sizes 0.1 0.5 1 3] [--repeats 2] [--ways copy ours peft] [--limit-gb 1]
+    python benchmarks/merge/compare.py FOLDER [--sizes 0.1 0.5 1 3] [--repeats 3] [--ways copy ours peft] [--limit-gb 1]
 
 Makes random models of these sizes (GB, bfloat16) in FOLDER, merges a rank-16 adapter on all linear layers into each by
-every way in turn, each in a process of its own, and prints a table. What a process uses before it starts to merge
-(Python, torch, transformers) is told apart: `memory` is the peak above that. The last row merges the largest model in a
-process that may not allocate more than the limit.
+every way in turn, each in a process of its own, and prints a table: of each way the quickest run, since what else the
+machine does only adds to it, and the most memory. What a process uses before it starts to merge (Python, torch,
+transformers) is told apart: `memory` is the peak above that. The last rows merge the largest model in a process that
+may not allocate more than the limit.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", type=float, nargs="+", default=[0.1, 0.5, 1, 3])
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="copy must be among them")
     parser.add_argument("--limit-gb", type=float, default=1)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -36,7 +36,7 @@ def main() -> None:
         way, limit = arguments.one
         _say(json.dumps(_measured(arguments.folder, way, float(limit))))
         return
-    _say("| model | way | seconds | against copying | CPU seconds | memory, MB |\n|---|---|--:|--:|--:|--:|")
+    _say("| model | way | seconds | against copying | CPU seconds | memory, MB | load |\n|---|---|--:|--:|--:|--:|--:|")
     for size in arguments.sizes:
         _compare(_made(arguments.folder / f"{size:g}", size), f"{size:g} GB", arguments.repeats, arguments.ways)
     largest = arguments.folder / f"{max(arguments.sizes):g}"
@@ -65,15 +65,14 @@ def _compare(folder: Path, name: str, repeats: int, ways: Sequence[str]) -> None
         for way in ways:
             if found := _run(folder, way, 0):
                 runs[way].append(found)
-    copying = statistics.median(run["seconds"] for run in runs["copy"])
+    copying, load = min(run["seconds"] for run in runs["copy"]), os.getloadavg()[0]
     for way, found in runs.items():
         if not found:
-            _say(f"| {name} | {way} | failed | | | |")
+            _say(f"| {name} | {way} | failed | | | | {load:.0f} |")
             continue
-        seconds, cpu, memory = (
-            statistics.median(run[key] for run in found) for key in ("seconds", "cpu_s", "memory_mb")
-        )
-        _say(f"| {name} | {way} | {seconds:.2f} | {seconds / copying:.2f} | {cpu:.2f} | {memory:.0f} |")
+        seconds, cpu = (min(run[key] for run in found) for key in ("seconds", "cpu_s"))
+        memory = max(run["memory_mb"] for run in found)
+        _say(f"| {name} | {way} | {seconds:.2f} | {seconds / copying:.2f} | {cpu:.2f} | {memory:.0f} | {load:.0f} |")
 
 
 def _run(folder: Path, way: str, limit_gb: float) -> dict[str, float] | None:

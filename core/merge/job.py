@@ -60,9 +60,7 @@ class Job:
             )
         if self.request.strategy in SUMS:
             return "Plain sums: the weights were read, changed in fp32 and written a block of rows at a time."
-        return (
-            f"Each weight's whole changes were combined by {self.request.strategy} in fp32, one weight at a time."
-        )
+        return f"Each weight's whole changes were combined by {self.request.strategy} in fp32, one weight at a time."
 
     @property
     def adapter_folder(self) -> Path | None:

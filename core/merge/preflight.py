@@ -19,7 +19,7 @@ from .request import MergeRequest, Quantization
 from .surroundings import kept_template_check, tokenizer_folder, vocabulary_check
 
 BLOCK_BYTES = 8 * BLOCK_NUMBERS  # as stored, and in fp32
-OVERHEAD_BYTES = 25_000_000  # libraries and factors of the adapter, as benchmarks/merge measures
+OVERHEAD_BYTES = 32_000_000  # libraries and factors of the adapter, as benchmarks/merge measures
 MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
 
 

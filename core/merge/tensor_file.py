@@ -1,5 +1,6 @@
 """A safetensors file written in pieces: the header first, then each tensor's rows in any order, from any thread."""
 
+import errno
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ..errors import ExportError
 from .checkpoint import Tensor, read_into
 
 if TYPE_CHECKING:
@@ -95,11 +97,16 @@ def _reserve(file: int, size: int) -> None:
     """Give the file its whole size at once: the system then takes half the time for what is put into it.
 
     Raises:
-        OSError: The disk is too full for it.
+        ExportError: The disk is too full for it.
     """
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(file, 0, size)
-    else:
+    except (OSError, AttributeError) as error:  # not every system and not every file system can do this
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise ExportError(
+                f"The disk has no room for a weight file of {size / 1e9:.2f} GB.",
+                "Free some space, or choose an output_dir on another disk.",
+            ) from error
         os.truncate(file, size)
 
 

@@ -1,5 +1,6 @@
 """Merged weights equal peft's own, for every kind of plain LoRA; what cannot be merged is refused with a reason."""
 
+import errno
 import json
 import os
 import signal
@@ -128,6 +129,27 @@ def test_small_shards_hold_the_same_weights_as_one_file(settings):
     one, many = saved_weights(root / "one" / "merged"), saved_weights(root / "many" / "merged")
     assert index["weight_map"].keys() == one.keys() == many.keys()
     assert all(bool((one[name] == many[name]).all()) for name in one)
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EOPNOTSUPP], ids=["full_disk", "cannot_reserve"])
+def test_space_is_reserved_where_that_can_be_done(settings, monkeypatch, refusal):
+    def refuse(*_: int) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    base = model(settings)
+    adapter, out = make_adapter(base, settings.roots[0] / "adapter"), settings.roots[0] / "out"
+    arguments = {"model_name": str(base), "adapter_path": adapter, "output_dir": out, "verify": False}
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    if refusal == errno.ENOSPC:
+        with pytest.raises(ExportError, match="no room for a weight file"):
+            merge(settings, **arguments)
+        assert list(out.iterdir()) == []
+    else:
+        merge(settings, **arguments)
+        theirs = peft_merged_weights(base, adapter)
+        assert all(
+            float((one - theirs[name]).abs().max()) < 1e-5 for name, one in saved_weights(out / "merged").items()
+        )
 
 
 def test_sharded_base_merges_like_a_single_file(settings):
