@@ -11,11 +11,14 @@ from faion_finetuner.core.errors import FinetunerError, MissingExtraError, Model
 from faion_finetuner.core.evaluate.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
+from faion_finetuner.core.examples.chat import ChatTokenizer
+from faion_finetuner.core.models.generate import generate
 from faion_finetuner.core.models.gguf import cyllama, model
+from faion_finetuner.core.models.gguf.engines import Text
 
 from tests.evaluate.conftest import write_rows
 from tests.evaluate.world import World, statuses
-from tests.tiny import tiny_model, tiny_rows
+from tests.tiny import THINGS, tiny_model, tiny_rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
@@ -92,6 +95,27 @@ def test_rows_longer_than_the_window_and_than_a_part_are_predicted_once(
     assert result.perplexity is not None
     assert result.perplexity.tokens == whole.perplexity.tokens > 512
     assert likelihoods(result) == pytest.approx(likelihoods(whole), rel=2e-3)
+
+
+def test_a_text_longer_than_what_is_read_at_once_stays_one_text(world: World, merged: Path, gguf: Path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    whole = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    tokenizer = ChatTokenizer.load(merged)
+    text = "<|im_start|>user\n" + " ".join(f"{n} {thing}" for n in range(30) for thing in THINGS)
+    ids = tokenizer.encode(text)
+    assert len(ids) > 600
+    asked = model.GgufModel(gguf, world.active())
+    (losses,) = asked.losses([Text(tuple(ids), 1)], lambda _: None)
+    with torch.inference_mode():
+        expected = whole(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss
+    assert len(losses) == len(ids) - 1
+    assert sum(losses) / len(losses) == pytest.approx(float(expected), rel=1e-3)
+    (said,) = asked.answers([text], 4, lambda _: None)
+    (ours,) = generate(whole, tokenizer, [text], max_new_tokens=4, batch_size=1)
+    assert tokenizer.decode(said.ids) == ours.text
+    assert (len(said.ids), said.stopped) == (ours.tokens, ours.stopped)
 
 
 def test_a_file_that_cannot_be_loaded_is_refused_before_anything_is_measured(
