@@ -1,5 +1,6 @@
 """From a model folder to a model in memory."""
 
+import ctypes
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,21 @@ def load_base(
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"The model in '{path}' cannot be loaded: {_first_line(error)}", DAMAGED) from error
     _refuse_random_weights(path, sorted(found["missing_keys"]))
+    if nf4 and machine.device == "cpu":
+        _let_go_of_wide_weights(model)
     return model.eval()
+
+
+def _let_go_of_wide_weights(model: Any) -> None:
+    """Give back the 16-bit weights that the 4-bit ones were made of: they are most of what loading takes.
+
+    Tensors that still lie in the mapped file keep all of it, and the C library keeps what was freed.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.clone()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
+        trim(0)
 
 
 def _refuse_random_weights(path: Path, missing: Sequence[str]) -> None:

@@ -52,6 +52,16 @@ def test_four_bit_loading_shrinks_the_linear_layers(tiny: Path, settings: Settin
     assert load_base(tiny, dtype="bfloat16", nf4=True, settings=settings).get_memory_footprint() < 0.6 * plain
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what is mapped is read from /proc")
+def test_four_bit_loading_on_a_processor_lets_go_of_the_file_with_the_wide_weights(tiny: Path, settings: Settings):
+    half = tiny.with_name("half")
+    load_base(tiny, dtype="bfloat16", settings=settings).save_pretrained(half)
+    model = load_base(half, dtype="bfloat16", nf4=True, settings=settings)
+    assert model.device.type != "cpu" or str(half) not in Path("/proc/self/maps").read_text()
+    with torch.no_grad():
+        assert bool(torch.isfinite(model(torch.arange(9)[None]).logits).all())
+
+
 def test_damaged_weights_are_an_error_that_names_the_folder(tiny: Path, settings: Settings):
     (tiny / "model.safetensors").write_bytes(b"\x00" * 64)
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
