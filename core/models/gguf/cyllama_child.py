@@ -16,6 +16,7 @@ from typing import Any
 
 AT_ONCE = 512  # tokens through the model; the logits of a large vocabulary take some 300 MB
 SEQUENCES = 8  # answers at once: a step costs hardly more than one answer's
+IN_MIND = 16_384  # tokens of all answers together: 2 GB with a model of 8 billion weights
 
 
 def quantize(source: str, target: str, file_type: str) -> None:
@@ -95,8 +96,9 @@ def answer(model: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     loaded, limit = _model(model), asked["max_tokens"]
     vocabulary = loaded.get_vocab()
     prompts = [vocabulary.tokenize(prompt, add_special=False, parse_special=True) for prompt in asked["prompts"]]
-    sequences = min(SEQUENCES, len(prompts))
-    context, batch = _context(loaded, max(map(len, prompts)) + limit, sequences)
+    tokens = max(map(len, prompts)) + limit
+    sequences = max(1, min(SEQUENCES, len(prompts), IN_MIND // tokens))
+    context, batch = _context(loaded, tokens, sequences)
     greedy = llama_cpp.LlamaSampler(llama_cpp.LlamaSamplerChainParams())
     greedy.add_greedy()
     waiting, free, writing = deque(enumerate(prompts)), list(range(sequences)), dict[int, _Answer]()
