@@ -146,10 +146,11 @@ def test_a_number_that_is_not_finite_is_got_over_at_a_lower_rate(bench: Bench, m
 
 @pytest.mark.slow
 def test_experiments_share_a_sharded_base(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    asked = {**TWO, "experiments": [{"rank": 4}, {"rank": 8}]}
+    asked = {**TWO, "experiments": [{"learning_rate": 1e-3}, {"learning_rate": 2e-3}]}
     one = bench.train("one", **asked | {"num_processes": 1})
     short_of_memory(bench, monkeypatch, **TWO)
     two = forked(bench, "two", **asked)
+    assert SHARDED in check(two, "Sharding").details
     assert [experiment.error for experiment in two.experiments] == [None, None]
     assert [e.val_loss for e in two.experiments] == [pytest.approx(e.val_loss, rel=1e-5) for e in one.experiments]
 
