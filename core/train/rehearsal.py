@@ -19,6 +19,7 @@ from .. import files
 from ..checks import Check
 from . import distributed
 from .guards import unwritable
+from .model import trained_parameters
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 RESET_PEAK = "5"  # Linux: the peak of this process's memory starts anew
@@ -113,9 +114,8 @@ def rehearse(trainer: Any, scratch: Path) -> Rehearsal:
     batch = trainer.portion.fullest(trainer.train_dataset)
     with _random_numbers_kept(), _peak() as peak:
         began = time.perf_counter()
-        loss = _step(trainer, batch)
-        step_s = time.perf_counter() - began
-        with _optimizer_stepped(trainer, step=bool(np.isfinite(loss))):
+        with _optimizer_stepped(trainer):
+            loss = _step(trainer, batch)
             step_s = time.perf_counter() - began
             evaluation_s, evaluation_tokens = _evaluation(trainer)
             save_s, size = _save(trainer, scratch)
@@ -167,15 +167,22 @@ def _tokens(trainer: Any, batch: Sequence[dict[str, Any]]) -> int:
 
 
 @contextlib.contextmanager
-def _optimizer_stepped(trainer: Any, step: bool) -> Iterator[None]:
-    """Inside, the optimizer has the state of a first step that moved no weight; afterwards it has none again."""
+def _optimizer_stepped(trainer: Any) -> Iterator[None]:
+    """Inside, the optimizer has the state of a first step that moved no weight; afterwards it has none again.
+
+    From the second step on its moments lie beside the activations; of a fully trained model they are half of all. So
+    do the gradients where several batches make a step.
+    """
     optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     groups = [(group, group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
     try:
-        if step:
-            for group, _, _ in groups:
-                group["lr"] = group["weight_decay"] = 0.0
-            optimizer.step()
+        for group, _, _ in groups:
+            group["lr"] = group["weight_decay"] = 0.0
+        for parameter in trained_parameters(trainer.model):
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        if trainer.args.gradient_accumulation_steps == 1:
+            trainer.model.zero_grad()
         yield
     finally:
         for group, rate, decay in groups:

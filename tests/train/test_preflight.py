@@ -11,7 +11,7 @@ import torch
 from faion_finetuner.core.errors import TrainingError
 from faion_finetuner.core.models.load import load_base
 from faion_finetuner.core.settings import Settings
-from faion_finetuner.core.train import advice, estimate, memory
+from faion_finetuner.core.train import advice, estimate, memory, rehearsal
 from faion_finetuner.core.train.estimate import Estimate
 from faion_finetuner.core.train.hyperparameters import Hyperparameters, Technique, with_defaults
 from faion_finetuner.core.train.memory import Footprint, Load
@@ -149,6 +149,21 @@ def test_a_dry_run_says_what_each_technique_would_take_and_leaves_nothing_behind
     text = report(result).markdown
     assert "## Technique" in text
     assert "## Mask preview" in text
+
+
+def test_the_rehearsed_step_has_the_optimizers_moments_beside_it_as_all_steps_but_the_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    moments, step = [], rehearsal._step
+
+    def watched(trainer: Any, batch: Any) -> float:
+        optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        moments.append(sum(state["exp_avg"].numel() for state in optimizer.state.values()))
+        return step(trainer, batch)
+
+    monkeypatch.setattr(rehearsal, "_step", watched)
+    plan = planned(bench.train(dry_run=True, technique="full"))
+    assert moments[0] == plan.trainable_parameters
 
 
 @pytest.mark.parametrize("method", ["sft", "dpo"])
