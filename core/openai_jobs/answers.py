@@ -20,10 +20,18 @@ class KnownJob:
 
     job: Job
     created_at: datetime | None
+    finished_at: datetime | None
     training_file: str | None
     request_id: str | None
     """The run that created it."""
     result_files: tuple[str, ...]
+
+    @property
+    def took_s(self) -> float | None:
+        """From its creation to its end."""
+        if self.created_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.created_at).total_seconds()
 
 
 def read_job(answer: object) -> Job:
@@ -58,6 +66,7 @@ def read_known_job(answer: object) -> KnownJob:
     return KnownJob(
         job=job,
         created_at=_moment(found.get("created_at")),
+        finished_at=_moment(found.get("finished_at")),
         training_file=_name(found.get("training_file")),
         request_id=_name(metadata.get("request_id")) if isinstance(metadata, dict) else None,
         result_files=tuple(str(name) for name in files) if isinstance(files, list) else (),

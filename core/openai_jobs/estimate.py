@@ -1,8 +1,11 @@
-"""What training would cost: tokens times epochs times a dated price."""
+"""What training would cost: tokens times epochs times a dated price, and the time that earlier jobs took."""
 
 from dataclasses import dataclass
 
+from ..models.hosted.environment import base_url, host_of
 from ..models.hosted.providers import Provider
+from ..settings import Settings
+from .pace import expected_seconds
 from .request import OpenAIRequest
 from .result import Estimate
 
@@ -30,8 +33,9 @@ def estimate_job(request: OpenAIRequest, examples: int, tokens: int, provider: P
         provider: Who would train, at which prices.
     """
     if request.method == "reinforcement":
-        empty = _estimate(None, None, None, provider)
-        return Estimated(empty, ("Reinforcement is billed by the hour and by the grader's tokens: not estimated.",))
+        return Estimated(
+            _estimate(provider), ("Reinforcement is billed by the hour and by the grader's tokens: not estimated.",)
+        )
     asked = request.hyperparameters.epochs
     epochs = auto_epochs(examples) if asked is None else asked
     known = provider.model(request.model)
@@ -48,7 +52,7 @@ def estimate_job(request: OpenAIRequest, examples: int, tokens: int, provider: P
     limit = request.max_cost_usd
     if usd is not None and isinstance(limit, float) and usd > limit:
         warnings.append(f"The estimate of ${usd:,.2f} is above max_cost_usd ${limit:,.2f}.")
-    return Estimated(_estimate(tokens, epochs, usd, provider), tuple(warnings))
+    return Estimated(_estimate(provider, tokens, epochs, usd), tuple(warnings))
 
 
 def auto_epochs(examples: int) -> int:
@@ -62,5 +66,17 @@ def auto_epochs(examples: int) -> int:
     return USUAL_EPOCHS
 
 
-def _estimate(tokens: int | None, epochs: int | None, usd: float | None, provider: Provider) -> Estimate:
-    return Estimate(tokens=tokens, epochs=epochs, usd=usd, price_as_of=provider.as_of, price_source=provider.source)
+def _estimate(
+    provider: Provider, tokens: int | None = None, epochs: int | None = None, usd: float | None = None
+) -> Estimate:
+    trained = tokens * epochs if tokens is not None and epochs is not None else None
+    seconds, basis = expected_seconds(host_of(base_url()), trained, Settings.from_environment())
+    return Estimate(
+        tokens=tokens,
+        epochs=epochs,
+        usd=usd,
+        price_as_of=provider.as_of,
+        price_source=provider.source,
+        seconds=seconds,
+        seconds_basis=basis,
+    )

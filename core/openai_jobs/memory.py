@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from .. import files
 from ..errors import RunNotFoundError, RunStateError
@@ -44,6 +44,10 @@ class Hosted(Model):
     job_id: str | None = None
     given_up: bool = False
     """Whether the job ended without a model: then the next start makes another one."""
+    took_s: float | None = None
+    """From the job's creation to its end with a model; null before, and where the provider does not say."""
+    trained_tokens: int | None = None
+    """Of all epochs, once it has ended."""
 
 
 class Memory:
@@ -85,6 +89,14 @@ def remembered(run: ActiveRun, host: str, rerun: bool) -> Memory:
     memory = Memory(path, hosted)
     memory.note()
     return memory
+
+
+def read_memory(folder: RunFolder) -> Hosted | None:
+    """What a run has done; None when it began nothing, or in a way that this version cannot read."""
+    try:
+        return _read(folder.path / NAME)
+    except ValidationError:
+        return None
 
 
 def _read(path: Path) -> Hosted | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..checks import worst
-from ..reports.markdown import UNKNOWN, bytes_size, check_table, number, table
+from ..reports.markdown import UNKNOWN, bytes_size, check_table, duration, number, table
 from ..reports.report import Report
 from ..runs.record import now
 from ..untrusted import fence, quote
@@ -60,7 +60,9 @@ def _finding(result: OpenAIResult) -> str:
     estimate = result.estimate
     if estimate is None or estimate.tokens is None:
         return finding
-    return f"{finding} Training would cost {_usd(estimate.usd)}: {estimate.tokens:,} tokens x {estimate.epochs} epochs."
+    takes = "" if estimate.seconds is None else f" and take about {duration(estimate.seconds)}"
+    amount = f"{estimate.tokens:,} tokens x {estimate.epochs} epochs"
+    return f"{finding} Training would cost {_usd(estimate.usd)}{takes}: {amount}."
 
 
 def _checks_fail(count: int) -> str:
@@ -158,6 +160,7 @@ def _estimated(estimate: Estimate) -> str:
         ("Tokens in one pass", number(estimate.tokens)),
         ("Epochs", number(estimate.epochs)),
         ("Training cost", usd),
+        ("Time", f"{duration(estimate.seconds)} ({estimate.seconds_basis})"),
         ("Prices as of", estimate.price_as_of and estimate.price_as_of.isoformat()),
         ("Source of prices", estimate.price_source),
         ("Time", "told by the provider only once the job runs"),

@@ -9,7 +9,7 @@ from ..schema import Model
 
 
 class Estimate(Model):
-    """What a hosted job would cost."""
+    """What a hosted job would cost, in money and time."""
 
     tokens: int | None
     """Tokens of one pass over the training data, each example cut at the longest allowed; null for reinforcement."""
@@ -25,6 +25,12 @@ class Estimate(Model):
 
     price_source: str
     """Where they were looked up."""
+
+    seconds: float | None
+    """From the job's creation to its end, as earlier jobs went; null when none has ended here."""
+
+    seconds_basis: str
+    """What that rests on, or why it is not known."""
 
 
 class Leaving(Model):

@@ -45,6 +45,7 @@ def _train(request: OpenAIRequest, made: OpenAIResult, service: Service, run: Ac
     if job.status != "succeeded":
         memory.note(given_up=True)
         raise _ended_without_model(job, service.provider, run)
+    memory.note(took_s=known_job.took_s, trained_tokens=job.trained_tokens)
     kept = watcher.take_result_files(known_job)
     tuned = tuned_model(job, service.provider, service.address)
     if tuned is not None:

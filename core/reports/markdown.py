@@ -36,6 +36,15 @@ def percent(share: float | None, digits: int = 1) -> str:
     return UNKNOWN if share is None else f"{share:.{digits}%}"
 
 
+def duration(seconds: float | None) -> str:
+    """A time in words: seconds, minutes or hours."""
+    if seconds is None:
+        return "an unknown time"
+    if seconds < 120:
+        return f"{max(1, round(seconds))} second{'s' if seconds >= 1.5 else ''}"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
 def bytes_size(size: int | None) -> str:
     """A size in MB or GB (powers of ten), or "n/a"."""
     if size is None:

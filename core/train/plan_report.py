@@ -1,21 +1,21 @@
 """What is known before a training, as sections of its report."""
 
-from ..reports.markdown import table
+from ..reports.markdown import duration, table
 from ..untrusted import fence
 from .result import Configuration, Plan
 
 PREVIEW_LIMIT = 6_000  # characters of sample rows in a report
 
 
-def plan_sections(plan: Plan, duration: str) -> str:
-    """The estimates, and what each technique would need; `duration` is the time in words."""
+def plan_sections(plan: Plan) -> str:
+    """The estimates, and what each technique would need."""
     share = plan.trainable_parameters / plan.total_parameters
     parts = ", ".join(f"{name} {size:.2f}" for name, size in plan.memory_parts_gb.items())
     rows = (
         ("Parameters", f"{plan.total_parameters:,}, of which {plan.trainable_parameters:,} trained ({share:.2%})"),
         ("Rows", f"{plan.train_rows:,} for training, {plan.valid_rows:,} for validation"),
         ("Steps", f"{plan.steps:,}"),
-        ("Time", f"{duration} ({plan.time_basis})"),
+        ("Time", f"{duration(plan.time_s)} ({plan.time_basis})"),
         ("Memory", f"{plan.memory_gb:.2f} GB at the peak, {plan.memory_available_gb:.2f} GB available"),
         ("Memory by part, GB", parts),
         ("Disk", f"{plan.disk_gb:.3f} GB, {plan.disk_available_gb:.1f} GB free"),

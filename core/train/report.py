@@ -1,6 +1,6 @@
 """The Training Progress Report."""
 
-from ..reports.markdown import check_table, number, table
+from ..reports.markdown import check_table, duration, number, table
 from ..reports.report import Figure, Report
 from .comparison import comparison_figures, comparison_section
 from .curve import CAPTIONS, CURVES, pictures
@@ -49,7 +49,7 @@ def report(result: TrainResult) -> Report:
         choices_section(result.configuration),
     ]
     if result.plan:
-        parts.append(plan_sections(result.plan, _duration(result.plan.time_s)))
+        parts.append(plan_sections(result.plan))
     else:
         parts += [_metrics(result.metrics), _resources(result), _checkpoints(result)]
     parts += [_diagnosis(result), _checks(result), preview_section(result.mask_preview)]
@@ -64,7 +64,7 @@ def _curves(result: TrainResult) -> tuple[Figure, ...]:
 
 def _headline(result: TrainResult) -> str:
     if result.plan:
-        return f"dry run: {result.plan.steps} steps, {_duration(result.plan.time_s)}, {result.plan.memory_gb:.1f} GB"
+        return f"dry run: {result.plan.steps} steps, {duration(result.plan.time_s)}, {result.plan.memory_gb:.1f} GB"
     before, best = _first_validation(result.metrics), result.best
     if before is not None and best is not None and best.val_loss is not None:
         return f"{result.technique}: validation loss {before:.3f} -> {best.val_loss:.3f} ({best.name})"
@@ -78,7 +78,7 @@ def _first_validation(metrics: tuple[Metric, ...]) -> float | None:
 def _finding(result: TrainResult) -> str:
     steps = result.metrics[-1].step if result.metrics else 0
     seconds = result.resources.training_time_s if result.resources else None
-    text = f"Trained {steps} steps in {_duration(seconds)}."
+    text = f"Trained {steps} steps in {duration(seconds)}."
     before, best = _first_validation(result.metrics), result.best
     if before is not None and best is not None and best.val_loss is not None:
         word = "fell" if best.val_loss < before else "did not fall"
@@ -98,17 +98,9 @@ def _finding(result: TrainResult) -> str:
 
 def _plan_finding(plan: Plan) -> str:
     return (
-        f"Dry run, nothing was written. **{plan.steps} steps would take about {_duration(plan.time_s)} and "
+        f"Dry run, nothing was written. **{plan.steps} steps would take about {duration(plan.time_s)} and "
         f"{plan.memory_gb:.1f} GB of memory** ({plan.memory_available_gb:.1f} GB are available)."
     )
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
-    if seconds < 120:
-        return f"{max(1, round(seconds))} second{'s' if seconds >= 1.5 else ''}"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def _configuration(result: TrainResult) -> str:
@@ -175,7 +167,7 @@ def _resources(result: TrainResult) -> str:
         ("Device", used.device),
         ("GPU Memory", gpu or "n/a (no GPU)"),
         ("Host Memory", f"{number(used.host_memory_gb, 1)} GB"),
-        ("Training Time", _duration(used.training_time_s)),
+        ("Training Time", duration(used.training_time_s)),
         ("Tokens/Second", number(used.tokens_per_second)),
         ("Trained Tokens/Second", number(used.trained_tokens_per_second)),
         ("Tokens an Epoch", f"{used.total_tokens:,}, of which {used.trained_tokens:,} trained"),

@@ -175,7 +175,7 @@ def _job(state: StandIn, job_id: str, **_: Any) -> Answer:
         state.looks += 1
     if job["status"] == "succeeded":
         job |= {"fine_tuned_model": f"ft:{job['model']}:acme::1", "trained_tokens": 4000}
-        job["result_files"] = ["file-result"]
+        job |= {"result_files": ["file-result"], "finished_at": job["created_at"] + 600}
     if job["status"] == "failed":
         job["error"] = state.error
     return 200, job

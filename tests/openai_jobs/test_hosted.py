@@ -12,6 +12,7 @@ from faion_finetuner.core.openai_jobs.mode import MODE
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, environment, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
+from faion_finetuner.core.runs.index import rebuild
 from faion_finetuner.core.runs.launch import request_key
 from faion_finetuner.core.settings import Settings
 
@@ -54,6 +55,25 @@ def test_a_start_uploads_once_creates_one_job_and_brings_its_model_home(settings
     assert (tuned["name"], tuned["input_usd"], tuned["output_usd"]) == ("ft:tiny-1:acme::1", 1.0, 2.0)
     assert tuned["call"].startswith(f"curl {provider.url}/chat/completions")
     assert "$OPENAI_API_KEY" in tuned["call"]
+
+
+def test_how_long_a_job_may_take_is_learned_from_those_that_ended_here(settings: Settings, provider: StandIn):
+    def expected() -> OpenAIResult:
+        return carry_out(settings, action="estimate", model="tiny-1", hyperparameters={"epochs": 2}, run_id="estimate")
+
+    few(settings)
+    before = expected()
+    assert before.estimate is not None
+    assert before.estimate.seconds is None
+    assert "an unknown time (no job of this provider has ended here yet" in report(before).markdown
+    start(settings)
+    rebuild(settings)
+    after = expected()
+    assert after.estimate is not None
+    assert after.estimate.tokens is not None
+    assert after.estimate.seconds == pytest.approx(after.estimate.tokens * 2 * 600 / 4000)
+    assert "one earlier job at 127.0.0.1" in after.estimate.seconds_basis
+    assert "150,000 seconds a million tokens" in report(after).markdown
 
 
 def test_events_result_files_and_the_curve_are_kept(settings: Settings, provider: StandIn):
