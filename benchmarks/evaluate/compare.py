@@ -177,7 +177,7 @@ def main() -> None:
         for name, examples in kinds.items():
             items = tokenize_many(examples, tokenizer, None)
             likelihoods.append(likelihood_row(name, dtype, model, items, arguments.rounds))
-            print(likelihoods[-1], file=sys.stderr)  # noqa: T201
+            sys.stderr.write(f"{likelihoods[-1]}\n")
         prompts = [tokenizer.prompt(example) for example in kinds["short messages"][:32]]
         generations += generation_rows(dtype, model, tokenizer, prompts)
     lines = [
@@ -186,7 +186,7 @@ def main() -> None:
         "| plain generation | arithmetic | prompts | faster, wall | faster, CPU | same answers |",
         "|---|---|--:|--:|--:|--:|", *generations,
     ]  # fmt: skip
-    print("\n".join(lines))  # noqa: T201
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
