@@ -9,6 +9,7 @@ from faion_finetuner.core.errors import Cancelled, DataError, FinetunerError, In
 from faion_finetuner.core.openai_jobs import job
 from faion_finetuner.core.openai_jobs.answers import read_job
 from faion_finetuner.core.openai_jobs.mode import MODE
+from faion_finetuner.core.openai_jobs.pace import expected_seconds
 from faion_finetuner.core.openai_jobs.report import report
 from faion_finetuner.core.openai_jobs.request import OpenAIRequest, environment, resolve
 from faion_finetuner.core.openai_jobs.result import OpenAIResult
@@ -74,6 +75,7 @@ def test_how_long_a_job_may_take_is_learned_from_those_that_ended_here(settings:
     assert after.estimate.seconds == pytest.approx(after.estimate.tokens * 2 * 600 / 4000)
     assert "one earlier job at 127.0.0.1" in after.estimate.seconds_basis
     assert "150,000 seconds a million tokens" in report(after).markdown
+    assert expected_seconds("another.example", 1_000, settings)[0] is None
 
 
 def test_events_result_files_and_the_curve_are_kept(settings: Settings, provider: StandIn):
