@@ -1,7 +1,7 @@
 """One merged weight, whose rows can be asked for in blocks: where it starts, and what is added to it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,8 @@ from .quantised import through_nf4
 if TYPE_CHECKING:
     import torch
 
-BLOCK_NUMBERS = 1 << 19
-"""Numbers in one block: 1 MB in 16 bits. The system takes smaller pieces more slowly, and larger ones leave the cache
-between reading and writing."""
+BLOCK_NUMBERS = 1 << 20
+"""Numbers in one block: 2 MB in 16 bits. Smaller pieces cost more calls than their staying in the cache saves."""
 
 Rows = Callable[[int, int], "torch.Tensor"]
 """Rows `first` to before `last`, in memory that the caller may write to."""
@@ -32,8 +31,8 @@ class Blend:
     start: Rows
     terms: "tuple[tuple[torch.Tensor, torch.Tensor], ...]"
     """Pairs left, right of which each adds left @ right, fp32."""
-    differs: bool
-    """Whether anything changes, before rounding."""
+    differs: Callable[[], bool]
+    """Tells whether anything changes, before rounding; to find out takes time."""
 
     def rows(self, first: int, last: int) -> "torch.Tensor":
         """A block of it in its number format.
@@ -108,16 +107,18 @@ class Recipe:
         dtype = getattr(torch, self.dtype) if self.dtype and source.is_float else source.read(0, 0).dtype
         start = slices(through_nf4(source.read())) if name in self.first_quantised else source.read
         if change is None or not change.parts:
-            return Blend(name, source.shape, dtype, start, (), differs=False)
+            return Blend(name, source.shape, dtype, start, (), differs=lambda: False)
         if self.mix.strategy in SUMS and not any(part.is_own for part in change.parts.values()):
             terms = tuple(self._sum(change))
-            return Blend(name, source.shape, dtype, start, terms, any(_is_something(*term) for term in terms))
+            return Blend(name, source.shape, dtype, start, terms, lambda: _add_something(terms))
         (first, *others) = change.parts.values()
         if not others and self.mix.strategy == "lora":
             terms = tuple(factors(first, update) for update in first.updates)
-            differs = change.shape != source.shape or _differ(own_rows(first, start), start, source.rows)
-            differs |= any(_is_something(*term) for term in terms)
-            return Blend(name, change.shape, dtype, own_rows(first, start), terms, differs)
+            own = own_rows(first, start)
+            return Blend(
+                name, change.shape, dtype, own, terms,
+                lambda: change.shape != source.shape or _differ(own, start, source.rows) or _add_something(terms),
+            )  # fmt: skip
         return self._mixed(name, change, dtype, start)
 
     def _sum(self, change: Change) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
@@ -144,7 +145,8 @@ class Recipe:
         parts = [change.parts.get(number) for number in range(len(self.weights))]
         deltas = [whole_of(part, start, rows) - whole if part else torch.zeros_like(whole) for part in parts]
         merged = combine(self.mix, name, whole, deltas, self.weights)
-        return Blend(name, change.shape, dtype, slices(merged), (), differs=any(bool(delta.any()) for delta in deltas))
+        differs = any(bool(delta.any()) for delta in deltas)
+        return Blend(name, change.shape, dtype, slices(merged), (), lambda: differs)
 
 
 def factors(part: Part, update: Update) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -206,6 +208,6 @@ def _differ(one: Rows, other: Rows, rows: int) -> bool:
     return False
 
 
-def _is_something(left: "torch.Tensor", right: "torch.Tensor") -> bool:
-    """Whether left @ right is not zero, by its squared norm, for which the product itself is not needed."""
-    return bool(((left.T @ left) * (right @ right.T)).sum() > 0)
+def _add_something(terms: "Iterable[tuple[torch.Tensor, torch.Tensor]]") -> bool:
+    """Whether a product left @ right is not zero, by its squared norm, for which the product itself is not needed."""
+    return any(bool(((left.T @ left) * (right @ right.T)).sum() > 0) for left, right in terms)

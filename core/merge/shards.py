@@ -99,7 +99,7 @@ def write_merged(recipe: Recipe, plan: Plan, layout: Layout, folder: Path, on_by
                     work.add(entry.bytes, file.copy, entry.name, recipe.base.tensors[entry.name])
                     continue
                 blend = recipe.blend(entry.name, change)
-                changes_anything |= blend.differs
+                changes_anything = changes_anything or blend.differs()
                 for first, last in blend.blocks():
                     share = entry.bytes * (last - first) // max(1, blend.rows_in_all)
                     work.add(share, _write_block, file, blend, first, last)
