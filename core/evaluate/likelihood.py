@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from ..examples.mask import NOT_TRAINED, Tokenized
 from . import prefix
+from .float32 import computed_in_float32
+from .predictor import TOKENS_AT_ONCE, Predictor
 from .prefix import Prefix
 from .windows import Piece, pieces_of, window
 
-LOGITS_AT_ONCE = 100_000_000  # float32 numbers: 400 MB
-TOKENS_AT_ONCE = 8_192  # beyond it a batch does not get faster, only larger
 PADDING_SHARE = 0.1  # a batch may waste this share of its tokens on padding
 
 
@@ -75,11 +74,12 @@ def measure(
 
 
 def _measured(model: Any, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[ItemLikelihood]]]:
-    budget = max(1, min(TOKENS_AT_ONCE, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size))
-    for group in prefix.groups(pieces):
-        beginning = prefix.read(model, group.pieces[0].ids[: group.shared]) if group.shared else None
-        for batch in _batches(group.pieces, beginning.tokens if beginning else 0, budget):
-            yield batch, _measure_batch(model, batch, beginning)
+    with computed_in_float32(model):
+        predictor = Predictor(model)
+        for group in prefix.groups(pieces):
+            beginning = prefix.read(predictor, group.pieces[0].ids[: group.shared]) if group.shared else None
+            for batch in _batches(group.pieces, beginning.tokens if beginning else 0, predictor.tokens_at_once):
+                yield batch, _measure_batch(predictor, batch, beginning)
 
 
 def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list[Piece]]:
@@ -100,7 +100,7 @@ def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list
         yield batch
 
 
-def _measure_batch(model: Any, pieces: list[Piece], beginning: Prefix | None) -> list[ItemLikelihood]:
+def _measure_batch(predictor: Predictor, pieces: list[Piece], beginning: Prefix | None) -> list[ItemLikelihood]:
     longest = max(len(piece.ids) for piece in pieces)
     if longest < 2:  # nothing to predict
         return [NOTHING] * len(pieces)
@@ -114,7 +114,8 @@ def _measure_batch(model: Any, pieces: list[Piece], beginning: Prefix | None) ->
         answer[row, :n] = torch.tensor(piece.labels) != NOT_TRAINED
         mask[row, :n] = 1
         predicted[row, piece.given : n] = True
-    nll = _token_nll(model, ids.to(model.device), mask.to(model.device), beginning).cpu()
+    device = predictor.model.device
+    nll = _token_nll(predictor, ids.to(device), mask.to(device), beginning).cpu()
     predicted = predicted[:, 1:]
     answer = answer[:, 1:] & predicted
     sums = zip(
@@ -125,24 +126,22 @@ def _measure_batch(model: Any, pieces: list[Piece], beginning: Prefix | None) ->
     return [ItemLikelihood(*one) for one in sums]
 
 
-def _token_nll(model: Any, ids: torch.Tensor, mask: torch.Tensor, beginning: Prefix | None) -> torch.Tensor:
+def _token_nll(predictor: Predictor, ids: torch.Tensor, mask: torch.Tensor, beginning: Prefix | None) -> torch.Tensor:
     """float64 (texts, length - 1): of each token but the first."""
     if beginning is None:
-        return _nll(model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1], ids[:, 1:])
+        states = predictor.states(predictor.read(input_ids=ids, attention_mask=mask, use_cache=False))
+        return predictor.nll(states[:, :-1], ids[:, 1:])
     texts, shared = len(ids), beginning.tokens
     places = torch.arange(shared, ids.shape[1], device=ids.device)
-    logits = model(
-        input_ids=ids[:, shared:],
-        attention_mask=mask,
-        position_ids=places.expand(texts, -1),
-        past_key_values=beginning.caches(texts),
-        use_cache=True,
-    ).logits[:, :-1]
-    before = _nll(beginning.logits[None, :-1], ids[:1, 1:shared]).expand(texts, -1)
-    first = beginning.logits[-1:].expand(texts, 1, -1)
-    return torch.cat([before, _nll(first, ids[:, shared : shared + 1]), _nll(logits, ids[:, shared + 1 :])], dim=1)
-
-
-def _nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    flat = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return flat.view(targets.shape).double()
+    own = predictor.states(
+        predictor.read(
+            input_ids=ids[:, shared:],
+            attention_mask=mask,
+            position_ids=places.expand(texts, -1),
+            past_key_values=beginning.caches(texts),
+            use_cache=True,
+        )
+    )
+    first = beginning.states[-1:].expand(texts, 1, -1)
+    rest = predictor.nll(torch.cat([first, own[:, :-1]], dim=1), ids[:, shared:])
+    return torch.cat([beginning.nll.expand(texts, -1), rest], dim=1)

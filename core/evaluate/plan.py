@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 from .. import extras
-from ..models.machine import Machine
+from ..models.machine import Machine, multiplies_float32_well
 from . import probes
 from .benchmarks import Benchmarks
-from .likelihood import LOGITS_AT_ONCE
+from .float32 import KEPT
 from .local_subject import LocalSubject
+from .predictor import MOST_LOGITS
 from .request import EvaluateRequest
 from .result import Plan
 
@@ -33,9 +34,15 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
         rows=len(subject.examples),
         scored_tokens=models * scored,
         generated_tokens=models * generated,
-        memory_bytes=parameters * BYTES[machine.dtype] + 4 * LOGITS_AT_ONCE,
+        memory_bytes=parameters * BYTES[machine.dtype] + 4 * (MOST_LOGITS + _widened(parameters, machine)),
         seconds=None if benchmarks else round(OVERHEAD * work / _arithmetic_per_second(machine), 1),
     )
+
+
+def _widened(parameters: int, machine: Machine) -> int:
+    """How many weights are held in float32 besides."""
+    widens = machine.device == "cpu" and machine.dtype != "float32" and multiplies_float32_well()
+    return min(parameters, KEPT) if widens else 0
 
 
 def _parameters(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .predictor import Predictor
 from .windows import Piece
 
 SHORTEST = 16  # tokens worth sharing
@@ -26,14 +27,16 @@ class Prefix:
     """What the model made of a beginning."""
 
     tokens: int
-    logits: torch.Tensor
-    """(tokens, vocabulary)."""
+    states: torch.Tensor
+    """(tokens, ...), as the predictor gives them."""
+    nll: torch.Tensor
+    """(1, tokens - 1), of each token but the first."""
     cache: Any
 
     def caches(self, texts: int) -> Any:
         """The model's state after the beginning, once for each text."""
         cache = copy.deepcopy(self.cache)
-        cache.reorder_cache(torch.zeros(texts, dtype=torch.long, device=self.logits.device))
+        cache.reorder_cache(torch.zeros(texts, dtype=torch.long, device=self.states.device))
         return cache
 
 
@@ -62,14 +65,14 @@ def _shared(texts: Sequence[list[int]]) -> int:
     return min(room, next((n for n, (one, other) in enumerate(pairs) if one != other), room))
 
 
-def read(model: Any, ids: Sequence[int]) -> Prefix | None:
+def read(predictor: Predictor, ids: Sequence[int]) -> Prefix | None:
     """Let the model read a beginning; None when its state is of a kind that more than one token cannot go on from."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
-    cache: Any = DynamicCache(config=model.config)
-    tokens = torch.tensor([ids], device=model.device)
-    logits = model(input_ids=tokens, past_key_values=cache, use_cache=True).logits[0]
+    cache: Any = DynamicCache(config=predictor.model.config)
+    tokens = torch.tensor([ids], device=predictor.model.device)
+    states = predictor.states(predictor.read(input_ids=tokens, past_key_values=cache, use_cache=True))
     if not all(type(layer) is DynamicLayer for layer in cache.layers):
         return None
-    return Prefix(len(ids), logits, cache)
+    return Prefix(len(ids), states[0], predictor.nll(states[:, :-1], tokens[:, 1:]), cache)

@@ -85,6 +85,11 @@ def cpu_dtype(flags: frozenset[str]) -> _Choice:
     return _Choice(dtype="float32", reason="the processor has no bfloat16 arithmetic")
 
 
+def multiplies_float32_well() -> bool:
+    """Whether this machine's processor takes hardly more than twice as long for float32 as for bfloat16."""
+    return "amx_bf16" not in _cpu_flags()  # with AMX it takes about ten times as long
+
+
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 

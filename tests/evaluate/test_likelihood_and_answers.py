@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from faion_finetuner.core.evaluate import likelihood
+from faion_finetuner.core.evaluate import float32, likelihood
 from faion_finetuner.core.evaluate.choices import Choices, nll
 from faion_finetuner.core.evaluate.likelihood import measure
 from faion_finetuner.core.evaluate.windows import Piece
@@ -15,7 +15,7 @@ from faion_finetuner.core.examples.dialects import read_record
 from faion_finetuner.core.examples.mask import Tokenized, tokenize_many
 from faion_finetuner.core.examples.types import Message
 from faion_finetuner.core.models.generate import generate
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from tests.tiny import tiny_model, tiny_rows
 
@@ -74,14 +74,15 @@ def test_a_beginning_that_texts_share_is_read_once_and_changes_no_number(
     rows.append([generator.randrange(3, 300) for _ in range(25)])
     items = [Tokenized(ids, [-100, -100, *ids[2:]], 0, 0, 1) for ids in rows]
     read = 0
-    forward = type(model).forward
+    backbone = type(model.base_model)
+    forward = backbone.forward
 
     def counted(self: Any, *given: Any, **named: Any) -> Any:
         nonlocal read
         read += named["input_ids"].numel()
         return forward(self, *given, **named)
 
-    monkeypatch.setattr(type(model), "forward", counted)
+    monkeypatch.setattr(backbone, "forward", counted)
     found = measure(model, items)
     assert (read < sum(map(len, rows))) == (shared >= 16)
     for ids, one in zip(rows, found, strict=True):
@@ -89,6 +90,42 @@ def test_a_beginning_that_texts_share_is_read_once_and_changes_no_number(
         assert one.all_nll == pytest.approx(sum(each), rel=1e-5)
         assert (one.all_tokens, one.answer_tokens) == (len(ids) - 1, len(ids) - 2)
         assert one.answer_nll == pytest.approx(sum(each[1:]), rel=1e-5)
+
+
+@pytest.mark.parametrize("kept", [float32.KEPT, 10_000, 0])
+def test_16_bit_weights_give_the_likelihoods_of_float32_arithmetic(
+    folder: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+):
+    generator = random.Random(4)
+    items = [
+        Tokenized(ids, ids, 0, 0, len(ids))
+        for length in (3, 17, 40, 200)
+        for ids in [[generator.randrange(3, 300) for _ in range(length)]]
+    ]
+    narrow = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    wide = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval().float()
+    monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
+    monkeypatch.setattr(float32, "KEPT", kept)
+    monkeypatch.setattr(float32, "WIDENED_AT_ONCE", 1_000)
+    expected = [sum(one_at_a_time(wide, item.input_ids)) for item in items]
+    assert [one.all_nll for one in measure(narrow, items)] == pytest.approx(expected, rel=1e-6)
+    assert narrow.dtype == torch.bfloat16
+    monkeypatch.setattr(float32, "multiplies_float32_well", lambda: False)
+    assert [one.all_nll for one in measure(narrow, items)] != pytest.approx(expected, rel=1e-6)
+
+
+def test_logits_that_the_model_caps_are_left_to_the_model():
+    config = AutoConfig.for_model(
+        "gemma2", vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.5, max_position_embeddings=256,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    capping = AutoModelForCausalLM.from_config(config).eval()
+    capping.get_output_embeddings().weight.data.mul_(20)
+    generator = random.Random(5)
+    rows = [[generator.randrange(3, 300) for _ in range(length)] for length in (12, 20, 21, 30)]
+    found = measure(capping, [Tokenized(ids, ids, 0, 0, len(ids)) for ids in rows])
+    assert [one.all_nll for one in found] == pytest.approx([sum(one_at_a_time(capping, ids)) for ids in rows], rel=1e-5)
 
 
 def test_copies_of_a_long_beginning_count_towards_what_lies_in_memory_at_once():
