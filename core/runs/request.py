@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from ..schema import Model
 
@@ -27,3 +28,11 @@ class RunRequest(Model):
 
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Random seed."""
+
+    @field_validator("output_dir", mode="before")
+    @classmethod
+    def _names_a_folder(cls, value: object) -> object:
+        """An empty name would be read as the root folder itself, among whatever lies there; "." asks for that."""
+        if isinstance(value, str) and not value.strip():
+            raise PydanticCustomError("empty_path", 'is empty; name a folder for the results, such as "results"')
+        return value

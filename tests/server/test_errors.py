@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.server.app import build_server
+from faion_finetuner.tools.catalog import BY_NAME
 from mcp import Client
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,17 @@ async def test_types_are_told_in_the_words_of_json(settings: Settings):
     for expected in ("output_dir: should be a path", "experiments: should be a list"):
         assert expected in text
     assert 'hyperparameters: should be an object; given was «"rank=8"»' in text
+
+
+@pytest.mark.parametrize("tool", ["prepare", "train", "evaluate", "merge", "openai"])
+@pytest.mark.parametrize("output", ["", "  "])
+async def test_an_empty_output_folder_is_refused_and_nothing_is_written(settings: Settings, tool: str, output: str):
+    (settings.roots[0] / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
+    given = {"data_path": "rows.jsonl", "model_name": "m", "adapter_path": "a", "action": "check"}
+    known = {name: value for name, value in given.items() if name in BY_NAME[tool].input.model_fields}
+    text = await refusal(settings, tool, **known, output_dir=output)
+    assert "output_dir: is empty; name a folder for the results" in text
+    assert [path.name for path in settings.roots[0].iterdir()] == ["rows.jsonl"]
 
 
 @pytest.mark.parametrize("output", ["rows.jsonl", "rows.jsonl/below"])
