@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from faion_finetuner.core.evaluate.contestants import BATCH_SIZE
-from faion_finetuner.core.evaluate.likelihood import measure
+from faion_finetuner.core.evaluate.local.likelihood import measure
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.dialects import read_record
 from faion_finetuner.core.examples.files import read_examples

@@ -124,7 +124,7 @@ def results(folder: Path) -> dict[str, float]:
 
 def ours(base: Path, adapter: Path, folder: Path) -> None:
     """Both models as evaluate measures them; from the start of the process, as lm-eval's."""
-    from faion_finetuner.core.evaluate.benchmarks import Asking, Benchmarks
+    from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
     from faion_finetuner.core.evaluate.contestants import visit
     from faion_finetuner.core.models.load import load_tokenizer
     from faion_finetuner.core.settings import Settings

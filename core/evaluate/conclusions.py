@@ -6,9 +6,9 @@ from ..checks import Check
 from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
+from .reporting.wording import change, predicts
 from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
-from .wording import change, predicts
 
 CUT_SHARE = 0.05  # of the fine-tuned model's answers; a model that learned its end token is rarely cut
 

@@ -10,9 +10,9 @@ from ..examples.mask import Tokenized
 from ..models.generate import Generation, generate
 from ..models.load import attach_adapter, load_base
 from ..settings import Settings
-from . import choices, likelihood
-from .choices import Choices
-from .likelihood import ItemLikelihood
+from .local import choices, likelihood
+from .local.choices import Choices
+from .local.likelihood import ItemLikelihood
 from .request import is_adapter
 
 Side = Literal["base", "finetuned"]

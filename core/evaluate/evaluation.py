@@ -10,15 +10,17 @@ from ..models.source import hosted_id
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..untrusted import clean
-from . import breakdown, conclusions, copies, flips, items, judging, overfitting, tables
-from .endpoint import Endpoint, unclear
-from .hosted import HostedContest
-from .local import LocalContest
+from . import conclusions, items, tables
+from .findings import breakdown, copies, flips, overfitting
+from .hosted.contest import HostedContest
+from .judging import blind
+from .judging.endpoint import Endpoint, unclear
+from .judging.votes import Ballots
+from .local.contest import LocalContest
 from .measured import Measured
 from .request import EvaluateRequest
 from .result import EvaluateResult, Sample
 from .subject import Subject
-from .votes import Ballots
 
 SHOWN_CHARACTERS = 1_200
 
@@ -80,12 +82,12 @@ def _judged(
     result: EvaluateResult, samples: list[Sample], request: EvaluateRequest, run: ActiveRun, endpoint: Endpoint | None
 ) -> EvaluateResult:
     """The result with its pairs laid out, and judged already where a model does that."""
-    docket = judging.begin(result, samples, request, run)
+    docket = blind.begin(result, samples, request, run)
     if endpoint is None:
-        return judging.settle(result, docket, Ballots())
+        return blind.settle(result, docket, Ballots())
     ballots = endpoint.judge(docket, run)
     result = result.model_copy(update={"checks": (*result.checks, *unclear(docket, ballots))})
-    return judging.settle(result, docket, ballots)
+    return blind.settle(result, docket, ballots)
 
 
 def _endpoint(request: EvaluateRequest) -> Endpoint | None:

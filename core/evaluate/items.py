@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import files
 from ..schema import Model
-from .scores import find
+from .scoring.scores import find
 
 if TYPE_CHECKING:  # both import torch, and runs are compared where it is not loaded
     from .measured import Measured

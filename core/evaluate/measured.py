@@ -6,13 +6,13 @@ from .. import files
 from ..models.generate import Generation
 from ..runs.active import ActiveRun
 from ..schema import Model
-from . import probes
-from .benchmark_scores import BenchmarkScore
-from .benchmarks import Benchmarks
+from .benchmarks.harness import Benchmarks
+from .benchmarks.scores import BenchmarkScore
 from .contestants import Contestant, LoadedModel, OnDone, Side
-from .likelihood import ItemLikelihood
-from .local_subject import LocalSubject
-from .probes import ProbeAnswer
+from .local.likelihood import ItemLikelihood
+from .local.subject import LocalSubject
+from .probes import questions
+from .probes.questions import ProbeAnswer
 
 
 class Measured(Model):
@@ -42,7 +42,7 @@ def measured(
     prompts = [subject.prompts[i] for i in subject.asked]
     answers = contestant.answers(prompts, subject.max_new_tokens, _tell(run, len(prompts), "answers"))
     run.stage(f"{name}: regression probes")
-    probed = probes.ask(contestant, local.tokenizer, _tell(run, probes.count(), "questions"))
+    probed = questions.ask(contestant, local.tokenizer, _tell(run, questions.count(), "questions"))
     scores: tuple[BenchmarkScore, ...] = ()
     if benchmarks is not None and isinstance(contestant, LoadedModel):  # a request for others' is refused
         run.stage(f"{name}: benchmarks {', '.join(benchmarks.names)}")

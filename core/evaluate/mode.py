@@ -14,10 +14,10 @@ MODE = Mode(
     inputs=inputs,
     outputs=outputs,
     run="faion_finetuner.core.evaluate.evaluation:run",
-    report="faion_finetuner.core.evaluate.report:report",
+    report="faion_finetuner.core.evaluate.reporting.report:report",
     uses_accelerator=lambda request: hosted_id(request.model_name) is None,
     environment=environment,
     circumstances=circumstances,
-    judge="faion_finetuner.core.evaluate.judging:judge",
+    judge="faion_finetuner.core.evaluate.judging.blind:judge",
     compare="faion_finetuner.core.evaluate.versus:compare_runs",
 )

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from .. import extras
 from ..models.machine import Machine, multiplies_float32_well
-from . import probes
-from .benchmarks import Benchmarks
-from .float32 import KEPT
-from .local_subject import LocalSubject
-from .predictor import MOST_LOGITS
+from .benchmarks.harness import Benchmarks
+from .local.float32 import KEPT
+from .local.predictor import MOST_LOGITS
+from .local.subject import LocalSubject
+from .probes import questions
 from .request import EvaluateRequest
 from .result import Plan
 
@@ -24,7 +24,7 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
     subject = local.subject
     models = 1 if request.finetuned_path is None else 2
     scored = (
-        sum(len(tokens.input_ids) for tokens in (*local.tokenized, *local.training)) + probes.count() * PROBE_TOKENS
+        sum(len(tokens.input_ids) for tokens in (*local.tokenized, *local.training)) + questions.count() * PROBE_TOKENS
     )
     prompts = sum(local.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
     generated = len(subject.asked) * subject.max_new_tokens

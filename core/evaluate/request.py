@@ -15,9 +15,9 @@ from ..runs.request import RunRequest
 from ..settings import Settings
 from ..untrusted import quote
 from . import scorers
-from .hosted_request import resolve_models
+from .benchmarks.table_files import SUFFIXES
+from .hosted.request import resolve_models
 from .result import Judge
-from .table_files import SUFFIXES
 
 ENDPOINT = (KEY, BASE_URL)
 PAGE = "judge.html"  # for people who judge

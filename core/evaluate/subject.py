@@ -9,9 +9,10 @@ from ..checks import Check
 from ..examples.files import read_examples
 from ..examples.types import Example, answer_of
 from ..settings import Settings
-from . import leakage, training_rows
-from .choice import Choice, choose
+from . import training_rows
+from .findings import leakage
 from .request import EvaluateRequest
+from .scoring.choice import Choice, choose
 from .training_rows import TrainingRows
 
 MAX_NEW_TOKENS = 1_024

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import regression
 from .comparison import PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
 from .measured import Measured
+from .probes import gate
 from .request import EvaluateRequest
 from .result import Generations, Likelihood, ScoreRow
-from .scores import find
+from .scoring.scores import find
 from .subject import Subject
 
 LOSS = replace(PERPLEXITY, value=lambda sums: sums[..., 0] / sums[..., 1])
@@ -27,7 +27,7 @@ def fill(subject: Subject, base: Measured, finetuned: Measured | None, request: 
     fields: dict[str, Any] = {
         "scores": scores,
         "benchmarks": benchmarks,
-        "regression": regression.rows(base, finetuned, benchmarks, request.regression_margin),
+        "regression": gate.rows(base, finetuned, benchmarks, request.regression_margin),
         "generation_base": _generations(base),
         "generation_finetuned": _generations(finetuned) if finetuned else None,
     }

@@ -8,11 +8,11 @@ import numpy as np
 from ..errors import DataError
 from ..reports.markdown import table
 from ..runs.record import RunFolder
-from . import wording
 from .comparison import ALPHA, PERPLEXITY, Array, Statistic, compare, holm, statistic_of
 from .items import ITEMS, Items, ScoreItems
+from .reporting import wording
 from .result import ComparedScore, ScoreRow
-from .scores import find
+from .scoring.scores import find
 
 SEED = 42
 

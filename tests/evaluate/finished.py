@@ -9,7 +9,7 @@ import pytest
 from faion_finetuner.core import files
 from faion_finetuner.core.evaluate import evaluation
 from faion_finetuner.core.evaluate.mode import MODE
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.models.generate import Generation, generate
 from faion_finetuner.core.reports.report import write_report

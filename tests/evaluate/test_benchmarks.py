@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
-from faion_finetuner.core.evaluate.benchmarks import Asking, Benchmarks
+from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.models.load import load_tokenizer
 from faion_finetuner.core.settings import Settings

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from faion_finetuner.core.evaluate.breakdown import by_length
-from faion_finetuner.core.evaluate.breakdown_report import by_length as lengths_told
-from faion_finetuner.core.evaluate.breakdown_report import confusion as told
-from faion_finetuner.core.evaluate.figure import confusion, loss_by_length
-from faion_finetuner.core.evaluate.likelihood import ItemLikelihood
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.findings.breakdown import by_length
+from faion_finetuner.core.evaluate.local.likelihood import ItemLikelihood
+from faion_finetuner.core.evaluate.reporting.breakdown import by_length as lengths_told
+from faion_finetuner.core.evaluate.reporting.breakdown import confusion as told
+from faion_finetuner.core.evaluate.reporting.figure import confusion, loss_by_length
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.result import Breakdown, Confusion, EvaluateResult
 from faion_finetuner.core.settings import Settings
 

@@ -2,17 +2,8 @@
 
 import numpy as np
 import pytest
-from faion_finetuner.core.evaluate.comparison import (
-    MEAN,
-    SHARE,
-    Comparison,
-    Flips,
-    compare,
-    holm,
-    judge,
-    rows_of,
-)
-from faion_finetuner.core.evaluate.scores import SCORES
+from faion_finetuner.core.evaluate.comparison import MEAN, SHARE, Comparison, Flips, compare, holm, judge, rows_of
+from faion_finetuner.core.evaluate.scoring.scores import SCORES
 from faion_finetuner.core.evaluate.tables import PERPLEXITY
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar

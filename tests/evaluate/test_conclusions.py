@@ -3,7 +3,7 @@
 import pytest
 from faion_finetuner.core.evaluate.conclusions import draw
 from faion_finetuner.core.evaluate.measured import Measured
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.result import EvaluateResult, Likelihood, ScoreRow, Verdict
 from faion_finetuner.core.runs.record import now
 

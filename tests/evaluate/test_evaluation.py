@@ -9,7 +9,7 @@ import pytest
 from faion_finetuner.core.errors import Cancelled, DataError, FinetunerError, InputError
 from faion_finetuner.core.evaluate import evaluation
 from faion_finetuner.core.evaluate.mode import MODE
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.reports.report import write_report
@@ -271,7 +271,7 @@ def test_a_resumed_run_takes_what_the_first_attempt_had_measured(
     def must_not_run(*_: Any) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("faion_finetuner.core.evaluate.likelihood.measure", must_not_run)
+    monkeypatch.setattr("faion_finetuner.core.evaluate.local.likelihood.measure", must_not_run)
     again = evaluation.run(request, world.active(resume=True))
     same = {"evaluated_at", "seconds"}
     assert again.model_dump(exclude=same) == first.model_dump(exclude=same)

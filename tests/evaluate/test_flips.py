@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.models.generate import Generation
 from faion_finetuner.core.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import FinetunerError, MissingExtraError, ModelError
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.examples.chat import ChatTokenizer

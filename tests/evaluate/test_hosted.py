@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import FinetunerError, InputError, RemoteError
-from faion_finetuner.core.evaluate import letters
+from faion_finetuner.core.evaluate.hosted import letters
 from faion_finetuner.core.evaluate.mode import MODE
-from faion_finetuner.core.evaluate.probes import all_probes, count
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate.probes.questions import all_probes, count
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.runs.launch import request_key

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from faion_finetuner.core.evaluate.judge_page import page
-from faion_finetuner.core.evaluate.pairs import Docket, Pair, show
+from faion_finetuner.core.evaluate.judging.page import page
+from faion_finetuner.core.evaluate.judging.pairs import Docket, Pair, show
 
 from tests.evaluate.browser import CHROMIUM, Browser
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import InputError
-from faion_finetuner.core.evaluate.pairs import read_docket
+from faion_finetuner.core.evaluate.judging.pairs import read_docket
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.runs.record import RunFolder

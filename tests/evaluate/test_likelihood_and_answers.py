@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from faion_finetuner.core.evaluate import float32, likelihood
-from faion_finetuner.core.evaluate.choices import Choices, nll
-from faion_finetuner.core.evaluate.likelihood import measure
-from faion_finetuner.core.evaluate.windows import Piece
+from faion_finetuner.core.evaluate.local import float32, likelihood
+from faion_finetuner.core.evaluate.local.choices import Choices, nll
+from faion_finetuner.core.evaluate.local.likelihood import measure
+from faion_finetuner.core.evaluate.local.windows import Piece
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.dialects import read_record
 from faion_finetuner.core.examples.mask import Tokenized, tokenize_many

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core import files
-from faion_finetuner.core.evaluate import copies, overfitting, training_rows
-from faion_finetuner.core.evaluate.leakage import held_out
-from faion_finetuner.core.evaluate.likelihood import ItemLikelihood
+from faion_finetuner.core.evaluate import training_rows
+from faion_finetuner.core.evaluate.findings import copies, overfitting
+from faion_finetuner.core.evaluate.findings.leakage import held_out
+from faion_finetuner.core.evaluate.local.likelihood import ItemLikelihood
 from faion_finetuner.core.evaluate.measured import Measured
 from faion_finetuner.core.evaluate.request import EvaluateRequest
 from faion_finetuner.core.evaluate.training_rows import TrainingRows

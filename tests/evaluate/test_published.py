@@ -11,7 +11,7 @@ from typing import Any
 import polars
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
-from faion_finetuner.core.evaluate.benchmarks import Asking, Benchmarks
+from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
 from faion_finetuner.core.models.load import load_tokenizer
 
 from tests.tiny import THINGS

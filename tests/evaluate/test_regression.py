@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from faion_finetuner.core.evaluate import conclusions, regression, regression_report
+from faion_finetuner.core.evaluate import conclusions
 from faion_finetuner.core.evaluate.measured import Measured
-from faion_finetuner.core.evaluate.probe_items import CAPABILITIES
-from faion_finetuner.core.evaluate.probes import ProbeAnswer
+from faion_finetuner.core.evaluate.probes import gate
+from faion_finetuner.core.evaluate.probes.items import CAPABILITIES
+from faion_finetuner.core.evaluate.probes.questions import ProbeAnswer
+from faion_finetuner.core.evaluate.reporting import regression
 from faion_finetuner.core.evaluate.result import EvaluateResult, Interval, RegressionRow, ScoreRow
 
 SIZES = {name: len(probes) for name, probes in CAPABILITIES.items()}
@@ -38,28 +40,28 @@ def told(rows: tuple[RegressionRow, ...]) -> str:
         model_name="m", finetuned_path="f", data_path="d", evaluated_at=datetime.now(UTC), rows=1, verdict=None,
         regression=rows, regression_margin=0.1,
     )  # fmt: skip
-    return regression_report.section(result)
+    return regression.section(result)
 
 
 def test_equal_answers_rule_a_loss_out_over_all_questions_together_and_leave_single_capabilities_open():
-    rows = regression.rows(measured({}), measured({}), (), margin=0.1)
-    assert rows[0].capability == regression.TOGETHER
+    rows = gate.rows(measured({}), measured({}), (), margin=0.1)
+    assert rows[0].capability == gate.TOGETHER
     assert rows[0].n == sum(SIZES.values())
     assert rows[0].ci95 is not None
     assert rows[0].ci95.low > -0.1
-    assert statuses(rows) == {regression.TOGETHER: "ok"} | dict.fromkeys(SIZES, "open")
+    assert statuses(rows) == {gate.TOGETHER: "ok"} | dict.fromkeys(SIZES, "open")
     assert told(rows).startswith("**Passed: a loss of more than 10 points is ruled out.** All built-in questions")
 
 
 def test_a_smaller_margin_than_the_questions_can_show_stays_undecided():
-    rows = regression.rows(measured({}), measured({}), (), margin=0.01)
+    rows = gate.rows(measured({}), measured({}), (), margin=0.01)
     assert set(statuses(rows).values()) == {"open"}
     assert told(rows).startswith("**Undecided")
 
 
 def test_a_fall_by_more_than_the_margin_warns_with_its_interval():
     name = next(iter(SIZES))
-    rows = regression.rows(measured({}), measured({name: SIZES[name] // 2}), (), margin=0.1)
+    rows = gate.rows(measured({}), measured({name: SIZES[name] // 2}), (), margin=0.1)
     assert statuses(rows)[name] == "warn"
     text = told(rows)
     assert text.startswith("**Not passed: worse by more than 10 points.**")
@@ -68,7 +70,7 @@ def test_a_fall_by_more_than_the_margin_warns_with_its_interval():
 
 def test_a_base_that_guesses_has_nothing_to_lose_and_proves_nothing():
     guessing = {name: round(size * 0.75) for name, size in SIZES.items()}
-    rows = regression.rows(measured(guessing), measured({name: SIZES[name] for name in SIZES}), (), margin=0.1)
+    rows = gate.rows(measured(guessing), measured({name: SIZES[name] for name in SIZES}), (), margin=0.1)
     assert set(statuses(rows).values()) == {"open"}
 
 
@@ -77,7 +79,7 @@ def test_a_base_that_guesses_has_nothing_to_lose_and_proves_nothing():
     [(-0.05, 0.03, -0.01, "ok"), (-0.12, 0.06, -0.03, "open"), (-0.2, -0.1, -0.15, "warn"), (0.0, 0.2, 0.1, "ok")],
 )
 def test_a_benchmark_passes_by_the_lower_end_of_its_interval(low: float, high: float, delta: float, status: str):
-    row = regression.rows(measured({}), measured({}), (benchmark(low, high, delta),), margin=0.1)[-1]
+    row = gate.rows(measured({}), measured({}), (benchmark(low, high, delta),), margin=0.1)[-1]
     assert (row.capability, row.status) == ("quiz", status)
 
 

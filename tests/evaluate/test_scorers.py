@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import InputError
-from faion_finetuner.core.evaluate import scorers, scores
-from faion_finetuner.core.evaluate.report import report
+from faion_finetuner.core.evaluate import scorers
+from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
+from faion_finetuner.core.evaluate.scoring import scores
 from faion_finetuner.core.settings import Settings
 
 from tests.evaluate.conftest import write_rows

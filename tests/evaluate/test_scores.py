@@ -4,10 +4,10 @@ import json
 import math
 
 import pytest
-from faion_finetuner.core.evaluate import text_match
-from faion_finetuner.core.evaluate.choice import choose
 from faion_finetuner.core.evaluate.comparison import compare
-from faion_finetuner.core.evaluate.scores import SCORES
+from faion_finetuner.core.evaluate.scoring import text_match
+from faion_finetuner.core.evaluate.scoring.choice import choose
+from faion_finetuner.core.evaluate.scoring.scores import SCORES
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sklearn.metrics import accuracy_score, f1_score

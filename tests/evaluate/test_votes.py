@@ -1,9 +1,9 @@
 """What verdicts amount to, against other implementations and by hand."""
 
 import pytest
-from faion_finetuner.core.evaluate.pairs import Docket, Pair, show
+from faion_finetuner.core.evaluate.judging.pairs import Docket, Pair, show
+from faion_finetuner.core.evaluate.judging.votes import Ballot, Ballots, Vote, krippendorff_alpha, tally, wilson
 from faion_finetuner.core.evaluate.result import Choice, Judging
-from faion_finetuner.core.evaluate.votes import Ballot, Ballots, Vote, krippendorff_alpha, tally, wilson
 
 
 def docket(count: int, same: int = 0) -> Docket:
@@ -65,7 +65,7 @@ def test_a_taste_for_the_longer_answer_and_for_a_place_shows():
 
 
 def test_answers_that_look_the_same_are_no_pair():
-    from faion_finetuner.core.evaluate.pairs import draw
+    from faion_finetuner.core.evaluate.judging.pairs import draw
     from faion_finetuner.core.evaluate.result import Sample
 
     texts = (("Paris.", "Paris.\x00 "), ("", "\x1b"), ("Paris", "Rome"))

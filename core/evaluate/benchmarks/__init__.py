@@ -1,0 +1,1 @@
+"""Benchmarks through lm-eval, also from their published files."""

@@ -1,0 +1,1 @@
+"""What lies behind the scores: lengths, labels, flips, leakage, learning by heart."""

@@ -1,0 +1,1 @@
+"""Models that answer over the network."""

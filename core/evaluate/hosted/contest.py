@@ -1,0 +1,221 @@
+"""Hosted models as contestants: both are asked everything once, in one manner, and paid for once."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ... import files
+from ...checks import Check
+from ...errors import RemoteError
+from ...models.generate import Generation
+from ...models.hosted import chat
+from ...models.hosted.environment import base_url, host_of
+from ...models.hosted.faults import Rejected
+from ...models.hosted.parallel import in_parallel
+from ...models.hosted.providers import provider_at
+from ...models.hosted.service import Service
+from ...models.hosted.tokens import example_tokens, token_counter
+from ...models.source import hosted_id
+from ...personal.leaving import found_in
+from ...runs.active import ActiveRun
+from ...schema import Model
+from ...untrusted import quote
+from ..contestants import Side
+from ..measured import Measured
+from ..request import EvaluateRequest
+from ..result import Plan
+from . import letters
+from .subject import read_hosted
+
+ANSWER_WITHIN_S = 120.0
+NOT_TAKEN = (400, 413, 422)  # a single prompt that the provider finds too long, or forbids
+
+
+class Answer(Model):
+    """What one model answered to one question; a line of asked-<side>.jsonl in the run folder."""
+
+    question: int
+    text: str
+    cut: bool = False
+    refused: bool = False
+    not_taken: str | None = None
+    """Why the provider did not take the question."""
+    read_tokens: int
+    written_tokens: int
+
+
+class HostedContest:
+    """Base and fine-tuned model, and what they are asked.
+
+    Attributes:
+        subject: The rows.
+    """
+
+    def __init__(self, request: EvaluateRequest, run: ActiveRun) -> None:
+        self._run = run
+        self._models: dict[Side, str] = {"base": str(hosted_id(request.model_name))}
+        if request.finetuned_path is not None:
+            self._models["finetuned"] = str(hosted_id(request.finetuned_path))
+        self._provider, self._host = provider_at(base_url()), host_of(base_url())
+        self._count = token_counter().count
+        self.subject = read_hosted(request, token_counter())
+        rows = [json.loads(self.subject.prompts[i]) for i in self.subject.asked]
+        self._questions: list[dict[str, Any]] = [*rows, *letters.conversations()]
+        self._answers: dict[Side, list[Answer]] = {}
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What leaves, what it costs, what was refused; and why there are no likelihoods."""
+        no_likelihoods = "Perplexity and loss are null: hosted models do not tell how likely given answers are."
+        return (
+            Check(name="likelihoods", status="pass", details=no_likelihoods),
+            self._leaving(),
+            self._bill(),
+            *(self._refusals() if self._answers else ()),
+        )
+
+    def plan(self) -> Plan:
+        """What asking would take at most."""
+        read, written = self._expected()
+        return Plan(
+            rows=len(self.subject.examples),
+            scored_tokens=read * len(self._models),
+            generated_tokens=written * len(self._models),
+            memory_bytes=None,
+            seconds=None,
+            usd=self._usd(dict.fromkeys(self._models, (read, written))),
+        )
+
+    def measure(self) -> dict[Side, Measured]:
+        """Ask both models everything; what an earlier attempt of the run has asked is not asked again.
+
+        Raises:
+            RemoteError: The provider refuses or fails, after further attempts where that is safe.
+        """
+        with contextlib.closing(Service(ANSWER_WITHIN_S, sleep=self._run.sleep)) as service:
+            self._run.stage(f"asking {self._host} for a word of each model")
+            manner = chat.agree(service, list(self._models.values()), self.subject.max_new_tokens)
+            settings = manner.arguments(self.subject.max_new_tokens)
+            for side in self._models:
+                self._answers[side] = self._ask_all(side, service, settings)
+        return {side: self._measured(answers) for side, answers in self._answers.items()}
+
+    def _ask_all(self, side: Side, service: Service, settings: dict[str, Any]) -> list[Answer]:
+        path = self._run.folder.path / f"asked-{side}.jsonl"
+        known = {answer.question: answer for answer in files.read_models(path, Answer)}
+        left = [number for number in range(len(self._questions)) if number not in known]
+        self._run.stage(f"{'base' if side == 'base' else 'fine-tuned'}: answering {len(left)} prompts at {self._host}")
+        answered = in_parallel(lambda number: self._ask(self._models[side], number, service, settings), left)
+        for number, answer in answered:
+            files.append_model(path, answer)
+            known[number] = answer
+            self._run.raise_if_stopped()
+            self._run.progress(len(known), len(self._questions), "answers")
+        answers = [known[number] for number in range(len(self._questions))]
+        reasons = [answer.not_taken for answer in answers[: len(self.subject.asked)]]
+        if reasons and all(reasons):
+            raise RemoteError(f"The provider takes none of the prompts: {reasons[0]}", "Change what it names.")
+        return answers
+
+    def _ask(self, model: str, number: int, service: Service, settings: dict[str, Any]) -> Answer:
+        question = self._questions[number]
+        expected = example_tokens(question, self._count)
+        try:
+            reply = chat.ask(service, model, question["messages"], **_without_messages(question), **settings)
+        except Rejected as refusal:
+            if refusal.status not in NOT_TAKEN:
+                raise
+            return Answer(
+                question=number, text="", refused=True, not_taken=refusal.problem, read_tokens=0, written_tokens=0
+            )
+        written = reply.written_tokens
+        return Answer(
+            question=number,
+            text=reply.text,
+            cut=reply.cut,
+            refused=reply.refused,
+            read_tokens=expected if reply.read_tokens is None else reply.read_tokens,
+            written_tokens=self._count(reply.text) if written is None else written,
+        )
+
+    def _measured(self, answers: Sequence[Answer]) -> Measured:
+        rows = len(self.subject.asked)
+        return Measured(
+            likelihoods=(),
+            answers=tuple(
+                Generation(one.text, not one.cut, one.written_tokens, refused=one.refused) for one in answers[:rows]
+            ),
+            probes=letters.graded([one.text for one in answers[rows:]]),
+            benchmarks=(),
+        )
+
+    def _expected(self) -> tuple[int, int]:
+        """Tokens that one model reads, and that it may write at most."""
+        read = sum(example_tokens(question, self._count) for question in self._questions)
+        return read, len(self._questions) * self.subject.max_new_tokens
+
+    def _usd(self, tokens: dict[Side, tuple[int, int]]) -> float | None:
+        """What tokens read and written cost; None when the price of a model is not known."""
+        total = 0.0
+        for side, (read, written) in tokens.items():
+            known = self._provider.model(self._models[side])
+            if known is None or known.input_usd is None or known.output_usd is None:
+                return None
+            total += (read * known.input_usd + written * known.output_usd) / 1e6
+        return round(total, 4)
+
+    def _leaving(self) -> Check:
+        """What goes to the provider, and what in it should perhaps stay."""
+        found = found_in(self._questions)
+        sent = f"The prompts of {len(self.subject.asked):,} rows go to {self._host}; recognised in them: "
+        if not found:
+            details = sent + "no personal data and no secrets. Names of people are not looked for."
+            return Check(name="leaving", status="pass", details=details, count=0)
+        kinds = found.personal | found.secrets
+        details = sent + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) + "."
+        step = "Run `prepare` with pii: redact on the raw data, and measure on its valid.jsonl."
+        return Check(name="leaving", status="warn", details=details, count=sum(kinds.values()), next_step=step)
+
+    def _bill(self) -> Check:
+        """Requests, tokens and money: expected before anything is asked, as the provider counts them after."""
+        tokens: dict[Side, tuple[int, int]]
+        if self._answers:
+            tokens = {
+                side: (sum(one.read_tokens for one in answers), sum(one.written_tokens for one in answers))
+                for side, answers in self._answers.items()
+            }
+            about = most = ""
+        else:
+            tokens, about, most = dict.fromkeys(self._models, self._expected()), "about ", "at most "
+        read, written = (sum(column) for column in zip(*tokens.values(), strict=True))
+        usd = self._usd(tokens)
+        price = "at a price that is not known here"
+        if usd is not None:
+            dated = f"by the prices of {self._provider.as_of}, the base counted like a tuned model"
+            price = f"{most or 'about '}${usd:,.4f} {dated}"
+        details = (
+            f"{len(self._questions) * len(self._models):,} requests to {self._host}, "
+            f"{len(self.subject.asked):,} rows and {len(letters.conversations())} built-in questions for each model: "
+            f"{about}{read:,} tokens read and {most}{written:,} written, {price}."
+        )
+        return Check(name="requests", status="pass", details=details, count=len(self._questions) * len(self._models))
+
+    def _refusals(self) -> tuple[Check, ...]:
+        rows = len(self.subject.asked)
+        refused = {side: [one for one in answers[:rows] if one.refused] for side, answers in self._answers.items()}
+        total = sum(map(len, refused.values()))
+        if not total:
+            return (Check(name="refusals", status="pass", details="No prompt was refused.", count=0),)
+        counts = " and ".join(
+            f"{len(found)} by the {'base' if side == 'base' else 'fine-tuned model'}" for side, found in refused.items()
+        )
+        first = next(one for found in refused.values() for one in found)
+        details = f"Of {rows} prompts, {counts} were refused, which counts as an answer. "
+        details += f"The first: {first.not_taken or quote(first.text, 200)}"
+        step = "Read them in samples.jsonl; leave out the rows that are refused for what they ask."
+        return (Check(name="refusals", status="warn", details=details, count=total, next_step=step),)
+
+
+def _without_messages(question: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in question.items() if name != "messages"}

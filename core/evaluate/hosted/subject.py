@@ -1,0 +1,52 @@
+"""The held-out rows as requests, for models that answer over the network."""
+
+import json
+from typing import Any
+
+import orjson
+
+from ... import lossless_json
+from ...errors import DataError
+from ...examples.convert import to_record
+from ...examples.types import ChatExample, Example, Message, answer_of, prompt_of
+from ...models.hosted.tokens import TokenCounter
+from ..request import EvaluateRequest
+from ..subject import Subject, draw_rows, subject_of
+
+SENT = ("role", "content", "name", "tool_calls", "tool_call_id")  # a weight belongs to training alone
+
+
+def read_hosted(request: EvaluateRequest, counter: TokenCounter) -> Subject:
+    """The rows to ask; each prompt is the JSON of what is sent beside model and settings.
+
+    Raises:
+        DataError: The file has no row with a prompt and an answer.
+    """
+    drawn = draw_rows(request)
+    usable = [(one, body) for one in drawn.examples if answer_of(one).strip() and (body := _body(one)) is not None]
+    if not usable:
+        raise DataError(
+            f"None of the {len(drawn.examples)} rows has a prompt and an answer.",
+            "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
+        )
+    examples = [example for example, _ in usable]
+    longest = max(_tokens_at_most(answer_of(example), counter) for example in examples)
+    return subject_of(request, drawn, examples, [orjson.dumps(body).decode() for _, body in usable], longest)
+
+
+def _tokens_at_most(text: str, counter: TokenCounter) -> int:
+    """Tokens of an answer; where they are only estimated from letters, no script has more than one in three bytes."""
+    return counter.count(text) if counter.estimated_because is None else len(text.encode()) // 3 + 1
+
+
+def _body(example: Example) -> dict[str, Any] | None:
+    """Messages, and tools where the row has them; None without a prompt."""
+    prompt = prompt_of(example)
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    if not any(message.content for message in messages):
+        return None
+    record = to_record(ChatExample(messages=messages), "openai")
+    sent = [{name: turn[name] for name in SENT if name in turn} for turn in record["messages"]]
+    tools = example.fields.get("tools")
+    body = {"messages": sent} | ({"tools": tools} if isinstance(tools, list) and tools else {})
+    return json.loads(lossless_json.dumps(body))  # numbers as the network has them

@@ -1,0 +1,1 @@
+"""Blind judges: the assistant, people, or a model behind an endpoint."""

@@ -1,0 +1,46 @@
+"""Texts in stretches that a model can read at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ...examples.mask import Tokenized
+
+LONGEST = 8_192  # tokens at once, whatever the model could read: the memory of attention and logits grows with it
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of an item's tokens."""
+
+    item: int
+    """Number of the item."""
+    ids: list[int]
+    labels: list[int]
+    given: int = 1
+    """How many of the first tokens are only read, not predicted; at least the first."""
+
+
+def window(model: Any) -> int:
+    """How many tokens the model is given at once."""
+    return size(getattr(model.config.get_text_config(), "max_position_embeddings", None))
+
+
+def size(context: object) -> int:
+    """The same by what the model's configuration calls max_position_embeddings."""
+    return min(context, LONGEST) if isinstance(context, int) and context > 1 else LONGEST
+
+
+def pieces_of(number: int, item: Tokenized, size: int) -> Iterator[Piece]:
+    """The item whole, or in windows of `size` tokens that go on by half of it: each token is predicted once.
+
+    After the first window a token has at least half a window before it. The usual strided perplexity, as in
+    https://huggingface.co/docs/transformers/perplexity.
+    """
+    ids, labels = item.input_ids, item.labels
+    end = min(size, len(ids))
+    yield Piece(number, ids[:end], labels[:end])
+    while end < len(ids):
+        done, end = end, min(end + size - size // 2, len(ids))
+        start = end - size
+        yield Piece(number, ids[start:end], labels[start:end], given=done - start)

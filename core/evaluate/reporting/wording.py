@@ -1,0 +1,91 @@
+"""Scores and differences as people read them."""
+
+from ..result import EvaluateResult, Interval, Judging, ScoreRow
+from ..scoring.scores import SCORES
+
+BIG_SCALE = ("bleu", "chrf")
+
+
+def label(row: ScoreRow) -> str:
+    """The metric's name as people write it; that of a benchmark as lm-eval has it."""
+    return next((score.label for name, score in SCORES.items() if name == row.metric), row.metric)
+
+
+def is_share(row: ScoreRow) -> bool:
+    """Whether the score lies between 0 and 1 and is told in per cent."""
+    values = [value for value in (row.base, row.finetuned) if value is not None]
+    return not row.metric.startswith(BIG_SCALE) and all(0 <= value <= 1 for value in values)
+
+
+def value(row: ScoreRow, number: float | None) -> str | None:
+    """One score: a share in per cent, another with two digits."""
+    if number is None:
+        return None
+    return f"{number:.1%}" if is_share(row) else f"{number:.2f}"
+
+
+def delta(row: ScoreRow) -> str | None:
+    """The difference with its sign, shares in points."""
+    return None if row.delta is None else _signed(row, row.delta)
+
+
+def interval(row: ScoreRow) -> str | None:
+    """The 95% interval of the difference; of the base where it was measured alone."""
+    if row.base_ci95 is not None:
+        return " to ".join(str(value(row, end)) for end in row.base_ci95)
+    return None if row.ci95 is None else between(row.ci95, 100 if is_share(row) else 1)
+
+
+def between(found: Interval, factor: float = 1) -> str:
+    """Both ends with their signs."""
+    return f"{found.low * factor:+.1f} to {found.high * factor:+.1f}"
+
+
+def flips(row: ScoreRow) -> str | None:
+    """Items that only one of the models got right."""
+    return None if row.gained is None else f"+{row.gained} -{row.lost}"
+
+
+def detectable(row: ScoreRow) -> str | None:
+    """The smallest difference that so many items would prove."""
+    return None if row.detectable is None else _signed(row, row.detectable).lstrip("+")
+
+
+def change(row: ScoreRow) -> str:
+    """One score's change as a sentence with its evidence."""
+    verb = "rose" if (row.delta or 0) > 0 else "fell"
+    text = f"{label(row)} {verb} from {value(row, row.base)} to {value(row, row.finetuned)}"
+    if row.ci95 is None:
+        return f"{text} ({row.n} items)."
+    return f"{text} (95% interval of the difference {interval(row)}, {row.n} items)."
+
+
+def _signed(row: ScoreRow, number: float) -> str:
+    return f"{number * 100:+.1f}" if is_share(row) else f"{number:+.2f}"
+
+
+def judged(found: Judging) -> str:
+    """What blind judging found, as a sentence with its evidence."""
+    if found.win_rate is None or found.ci95 is None:
+        return f"Blind judging: none of {found.pairs} pairs is judged yet."
+    counts = f"{found.wins} won, {found.ties} tied, {found.losses} lost"
+    low, high = (f"{end:.0%}" for end in found.ci95)
+    return (
+        f"Blind judging of {found.judged} pairs: the fine-tuned model's answers won {found.win_rate:.0%} "
+        f"(95% interval {low} to {high}; {counts}; p {p_value(found.p_value)}): {found.verdict}."
+    )
+
+
+def predicts(result: EvaluateResult) -> str | None:
+    """How the fine-tuned model predicts the held-out answers, where that differs beyond chance."""
+    found = result.perplexity or result.loss
+    words = {"improved": "better", "regressed": "worse"}
+    if found is None or found.verdict not in words or found.change_percent is None:
+        return None
+    measure = "perplexity" if result.perplexity else "loss"
+    return f"predicts the held-out answers {words[found.verdict]} ({measure} {found.change_percent:+.1f}%)"
+
+
+def p_value(number: float | None) -> str | None:
+    """A p-value with three digits."""
+    return None if number is None else "< 0.001" if number < 0.001 else f"{number:.3f}"

@@ -1,0 +1,189 @@
+"""Text scores: an answer against its reference, as item rows that `comparison` can pair and resample."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import scorers
+from ..comparison import MEAN, SHARE, Array, Statistic, rows_of
+from . import text_match
+
+Texts = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number to tell how well answers agree with references."""
+
+    label: str
+    """As reports print it."""
+    rows: Callable[[Texts, Texts], Array]
+    """From answers and references, in the same order, to item rows."""
+    statistic: Statistic
+
+
+SCORES: dict[str, Score] = {}
+"""Every text score by name, in the order in which reports show them; those of other packages once asked for."""
+
+
+def find(name: str) -> Score:
+    """The score of this name, here or from another package.
+
+    Raises:
+        InputError: There is none, or it cannot be imported.
+    """
+    if name not in SCORES:
+        found = scorers.load(name)
+        shape = SHARE if found.right_or_wrong else MEAN
+        SCORES[name] = Score(
+            found.label, partial(_each, found), replace(shape, higher_is_better=found.higher_is_better)
+        )
+    return SCORES[name]
+
+
+def _each(function: Callable[[str, str], float], answers: Texts, references: Texts) -> Array:
+    return rows_of([function(a, r) for a, r in zip(answers, references, strict=True)])
+
+
+def score(name: str, label: str, statistic: Statistic) -> Callable[..., Callable[[Texts, Texts], Array]]:
+    """Register the decorated function, which makes item rows, as a score."""
+
+    def register(rows: Callable[[Texts, Texts], Array]) -> Callable[[Texts, Texts], Array]:
+        SCORES[name] = Score(label, rows, statistic)
+        return rows
+
+    return register
+
+
+def _share(test: Callable[[str, str], bool], answers: Texts, references: Texts) -> Array:
+    return rows_of([float(test(a, r)) for a, r in zip(answers, references, strict=True)])
+
+
+@score("accuracy", "Accuracy", SHARE)
+def accuracy(answers: Texts, references: Texts) -> Array:
+    """1 where the answer names the reference's label; case and outer punctuation do not count."""
+    return _share(lambda a, r: text_match.label(a) == text_match.label(r), answers, references)
+
+
+def _macro_f1(sums: Array) -> Array:
+    true_positives, wrongly_named, missed = np.split(sums, 3, axis=-1)
+    occurrences = 2 * true_positives + wrongly_named + missed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        per_label = np.where(occurrences > 0, 2 * true_positives / occurrences, np.nan)
+    # a label that a resample happens to lack does not count in it
+    present = np.isfinite(per_label)
+    return np.where(present, per_label, 0).sum(axis=-1) / np.maximum(1, present.sum(axis=-1))
+
+
+@score("f1", "Macro F1", Statistic(value=_macro_f1))
+def macro_f1(answers: Texts, references: Texts) -> Array:
+    """Per label of the references: hits, wrong namings, misses. An answer that is no label is a miss."""
+    labels = sorted({text_match.label(reference) for reference in references})
+    index = {label: position for position, label in enumerate(labels)}
+    rows = np.zeros((len(references), 3, len(labels)))
+    for row, answer, reference in zip(rows, answers, references, strict=True):
+        said, right = index.get(text_match.label(answer)), index[text_match.label(reference)]
+        if said == right:
+            row[0, right] = 1
+            continue
+        row[2, right] = 1
+        if said is not None:
+            row[1, said] = 1
+    return rows.reshape(len(references), -1)
+
+
+@score("exact_match", "Exact match", SHARE)
+def exact_match(answers: Texts, references: Texts) -> Array:
+    """1 where the texts are equal but for white space; JSON is equal when its values are."""
+    return _share(text_match.equal, answers, references)
+
+
+@score("number_match", "Number match", SHARE)
+def number_match(answers: Texts, references: Texts) -> Array:
+    """1 where the final number of the answer equals that of the reference; see `text_match.final_number`."""
+
+    def same(answer: str, reference: str) -> bool:
+        number = text_match.final_number(answer)
+        return number is not None and number == text_match.final_number(reference)
+
+    return _share(same, answers, references)
+
+
+@score("json_valid", "Valid JSON", SHARE)
+def json_valid(answers: Texts, references: Texts) -> Array:
+    """1 where the whole answer is one JSON object or array and nothing else."""
+    return _share(lambda a, _: text_match.as_json(a) is not None, answers, references)
+
+
+@score("json_fields", "JSON fields F1", Statistic(value=lambda sums: 2 * sums[..., 0] / (sums[..., 1] + sums[..., 2])))
+def json_fields(answers: Texts, references: Texts) -> Array:
+    """Fields (path and value) in common, in the answer, in the reference: micro-averaged F1.
+
+    JSON inside a code fence or other text still counts here; `json_valid` is the strict one.
+    """
+    rows = []
+    for answer, reference in zip(answers, references, strict=True):
+        given = text_match.json_leaves(text_match.embedded_json(answer))
+        wanted = text_match.json_leaves(text_match.embedded_json(reference))
+        rows.append(((given & wanted).total(), given.total(), wanted.total()))
+    return np.asarray(rows, dtype=np.float64)
+
+
+@score("token_f1", "Token F1", MEAN)
+def token_f1(answers: Texts, references: Texts) -> Array:
+    """Overlap of words as SQuAD counts it, 0 to 1, mean over items."""
+    return rows_of([text_match.word_overlap_f1(a, r) for a, r in zip(answers, references, strict=True)])
+
+
+def _sacrebleu(metric: Any) -> tuple[Callable[[Texts, Texts], Array], Statistic]:
+    """Rows and statistic of a sacrebleu corpus metric; its own paired tests resample the same rows."""
+
+    def rows(answers: Texts, references: Texts) -> Array:
+        return np.asarray(metric()._extract_corpus_statistics(list(answers), [list(references)]), dtype=np.float64)
+
+    def value(sums: Array) -> Array:
+        instance = metric()
+        flat = sums.reshape(-1, sums.shape[-1])
+        scores = [instance._compute_score_from_stats([round(cell) for cell in row]).score for row in flat]
+        return np.asarray(scores).reshape(sums.shape[:-1])
+
+    return rows, Statistic(value=value)
+
+
+def _bleu() -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(force=True)  # no warning about text that ends in " ."
+
+
+def _chrf() -> Any:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()
+
+
+def _register_sacrebleu(name: str, label: str, metric: Callable[[], Any]) -> None:
+    rows, statistic = _sacrebleu(metric)
+    SCORES[name] = Score(label, rows, statistic)
+
+
+_register_sacrebleu("bleu", "BLEU (0-100)", _bleu)
+_register_sacrebleu("chrf", "chrF (0-100)", _chrf)
+
+
+def _rouge(kind: str) -> Callable[[Texts, Texts], Array]:
+    def rows(answers: Texts, references: Texts) -> Array:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        scorer = RougeScorer([kind], use_stemmer=True)
+        return rows_of([scorer.score(r, a)[kind].fmeasure for a, r in zip(answers, references, strict=True)])
+
+    return rows
+
+
+SCORES["rouge1"] = Score("ROUGE-1", _rouge("rouge1"), MEAN)
+SCORES["rouge2"] = Score("ROUGE-2", _rouge("rouge2"), MEAN)
+SCORES["rougeL"] = Score("ROUGE-L", _rouge("rougeL"), MEAN)
