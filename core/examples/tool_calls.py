@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .. import lossless_json
 from ..errors import DataError
 from .text import json_text, parsed
 
@@ -37,6 +38,29 @@ def arguments_of(function: Mapping[str, Any]) -> Any:
             return arguments
         return value if isinstance(value, (dict, list)) else arguments
     return arguments
+
+
+def fault_of(function: Mapping[str, Any]) -> str | None:
+    """Why a call's arguments are not the object that training needs; None when they are one."""
+    arguments = function.get("arguments", {})
+    if not isinstance(arguments, str):
+        return None if isinstance(arguments, Mapping) else f"the arguments are {_kind(arguments)} in place of an object"
+    if not arguments.strip():
+        return "the arguments are an empty text; a call without any has {}"
+    try:
+        value = lossless_json.loads(arguments.encode())
+    except ValueError as error:  # a lone surrogate too
+        python = isinstance(parsed(arguments), Mapping)
+        where = f" ({error.msg} at character {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else ""
+        return "the arguments are written as Python writes an object" if python else f"the arguments are no JSON{where}"
+    if isinstance(value, str) and isinstance(parsed(value), Mapping):
+        return "the arguments are JSON in a JSON text, encoded twice"
+    return None if isinstance(value, Mapping) else f"the arguments are {_kind(value)} in place of an object"
+
+
+def _kind(value: Any) -> str:
+    known = ((str, "a text"), (bool, "true or false"), ((list, tuple), "a list"), (type(None), "null"))
+    return next((name for kinds, name in known if isinstance(value, kinds)), "a number")
 
 
 def read_calls(value: Any) -> tuple[Mapping[str, Any], ...] | None:

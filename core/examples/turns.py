@@ -108,6 +108,22 @@ def read_turns(value: Any) -> tuple[Message, ...]:
     return tuple(messages)
 
 
+def unread_calls(value: Any) -> list[int]:
+    """Numbers, from 1, of the turns that say that they are a call while their text is none; reading keeps the text."""
+    turns = parsed(value) if isinstance(value, str) and "_call" in value else value
+    if not isinstance(turns, (list, tuple)):
+        return []
+    return [number for number, turn in enumerate(turns, start=1) if isinstance(turn, Mapping) and _is_unread(turn)]
+
+
+def _is_unread(turn: Mapping[str, Any]) -> bool:
+    speaker = _key(turn, SPEAKER_KEYS)
+    if speaker is None or _word(turn[speaker]) not in CALL_WORDS or turn.get("tool_calls"):
+        return False
+    content = _key(turn, CONTENT_KEYS)
+    return content is not None and isinstance(turn[content], str) and calls_in(turn[content]) is None
+
+
 def text_of(value: Any) -> str:
     """A field's value as text: None is empty, a list of text parts is joined, anything else is its JSON.
 

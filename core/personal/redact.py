@@ -1,5 +1,7 @@
 """Personal data and secrets: found, and replaced by what kind of value stood there."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +10,8 @@ from ..lossless_json import texts_in
 from .kinds import PLACEHOLDER, Kind, Span, digits
 from .names import NameFinder
 from .patterns import find
+
+JSON_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<number>[-+.\deE]+)')
 
 
 class Redactor:
@@ -33,13 +37,20 @@ class Redactor:
         """The text with its values replaced; the very same text when there are none.
 
         Redacting what comes out changes nothing: a value that stands out only once its neighbour is gone goes too.
+        JSON stays JSON: in the place of a number the placeholder is a string.
         """
         while spans := self._find(text):
             self._keep(text)
+            numbers = _numbers_of_json(text)
             parts, end = [], 0
             for span in spans:
-                parts += [text[end : span.start], self._placeholder(span.kind, text[span.start : span.end])]
-                end = span.end
+                placeholder = self._placeholder(span.kind, text[span.start : span.end])
+                start, stop = span.start, span.end
+                if number := next((one for one in numbers if one[0] <= start and stop <= one[1]), None):
+                    (start, stop), placeholder = number, f'"{placeholder}"'
+                if start >= end:
+                    parts += [text[end:start], placeholder]
+                    end = stop
             text = "".join([*parts, text[end:]])
         return text
 
@@ -61,6 +72,17 @@ class Redactor:
             self.kinds[kind] += 1
             self._placeholders[key] = f"[{kind}_{self._numbers[kind]}]"
         return self._placeholders[key]
+
+
+def _numbers_of_json(text: str) -> list[tuple[int, int]]:
+    """Where the numbers of a text that is a JSON object or list stand, such as a tool call's arguments."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return []
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [match.span() for match in JSON_STRING_OR_NUMBER.finditer(text) if match["number"]]
 
 
 def same_value(kind: Kind, value: str) -> str:

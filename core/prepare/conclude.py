@@ -23,6 +23,7 @@ from .settle import Settlement, duplicate_checks
 from .split import split_checks
 from .store import Store
 from .texts import texts_of
+from .tool_calls import tool_call_checks
 from .verdict import accounting_check, ordered, reading_checks, source_of, warnings
 from .wording import counted
 from .worth import Worth, shown
@@ -97,6 +98,7 @@ def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tupl
             *cleaning_checks(ledger, request.min_length, books.rows_read),
             personal_data_check(request, ledger, tally.personal_data),
             *conversion_checks(ledger, tally.losses, request.format),
+            *tool_call_checks(ledger, tally),
             *contamination_checks(books.plan.benchmarks, ledger, tally.contaminated),
             *_length_checks(books),
             *balance_checks(found),

@@ -10,6 +10,7 @@ from .batch import Done
 from .ledger import Ledger
 from .plan import Plan
 from .row import Row
+from .tool_calls import look_at_calls
 from .wording import counted
 
 
@@ -30,6 +31,7 @@ class Convert:
         row.prepared = to_record(row.example, self._format)
         row.lost = losses(row.example, self._format)
         done.tally.losses.update(row.lost)
+        look_at_calls(row, done)
         if odd := _odd_order(row.example):
             done.entries.flag(row.place, "role_order", odd)
         return True

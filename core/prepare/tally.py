@@ -39,6 +39,12 @@ class Tally:
     contaminated: dict[str, Place] = field(default_factory=dict)
     """Benchmark items that rows hold text of, with one place each; the first few."""
 
+    calling: Counter[str] = field(default_factory=Counter)
+    """Rows that call tools."""
+
+    broken_calls: dict[str, Place] = field(default_factory=dict)
+    """What is wrong with tool calls, with one place each; the first few."""
+
     labels: dict[str, dict[int, str]] = field(default_factory=dict)
     """For every field that may hold a class: digest of the value -> the value."""
 
