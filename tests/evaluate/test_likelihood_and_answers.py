@@ -162,12 +162,23 @@ def test_choices_that_share_a_prompt_are_as_likely_as_each_whole_text(model: Any
     assert [one for sums in nll(model, items) for one in sums] == pytest.approx(expected, rel=1e-5)
 
 
-def test_likelihoods_are_told_as_they_come_and_can_be_stopped(model: Any, tokenizer: ChatTokenizer):
+def test_likelihoods_are_told_as_they_come_and_can_be_stopped(
+    model: Any, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
     items = tokenize_many([read_record(row) for row in tiny_rows(12, seed=2)], tokenizer, None)
     told: list[int] = []
     measure(model, items, told.append)
     assert told == sorted(told)
     assert told[-1] == 12
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt(done)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        measure(model, items, stop)
+    assert stopped.value.args[0] in told
+    assert (torch.ones(1, dtype=torch.bfloat16) + 1).dtype == torch.bfloat16  # not widened any more
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

@@ -64,22 +64,21 @@ def measure(
     waiting = [0] * len(items)
     for piece in pieces:
         waiting[piece.item] += 1
-    for batch, found in _measured(model, pieces):
-        for piece, one in zip(batch, found, strict=True):
-            results[piece.item] += one
-            waiting[piece.item] -= 1
-        if on_done:
-            on_done(waiting.count(0))
+    with computed_in_float32(model):
+        for batch, found in _measured(Predictor(model), pieces):
+            for piece, one in zip(batch, found, strict=True):
+                results[piece.item] += one
+                waiting[piece.item] -= 1
+            if on_done:
+                on_done(waiting.count(0))
     return results
 
 
-def _measured(model: Any, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[ItemLikelihood]]]:
-    with computed_in_float32(model):
-        predictor = Predictor(model)
-        for group in prefix.groups(pieces):
-            beginning = prefix.read(predictor, group.pieces[0].ids[: group.shared]) if group.shared else None
-            for batch in _batches(group.pieces, beginning.tokens if beginning else 0, predictor.tokens_at_once):
-                yield batch, _measure_batch(predictor, batch, beginning)
+def _measured(predictor: Predictor, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[ItemLikelihood]]]:
+    for group in prefix.groups(pieces):
+        beginning = prefix.read(predictor, group.pieces[0].ids[: group.shared]) if group.shared else None
+        for batch in _batches(group.pieces, beginning.tokens if beginning else 0, predictor.tokens_at_once):
+            yield batch, _measure_batch(predictor, batch, beginning)
 
 
 def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list[Piece]]:
