@@ -46,9 +46,10 @@ class Benchmarks:
     @classmethod
     def read(cls, files: Sequence[Path], missing: dict[str, str]) -> "Benchmarks":
         """The benchmarks in files of any readable kind; every text of every record counts."""
-        found = cls([file.name for file in files], missing)
+        found = cls([], {**missing})
         collected: dict[int, list[tuple[Hashes, int]]] = {}
         for file in files:
+            before = len(found._places)
             for place, texts in _items(file):
                 found._places.append(f"{file.name}:{place}")
                 triples = shingle(texts)
@@ -58,6 +59,10 @@ class Benchmarks:
                     if length >= SHORTEST:
                         run = _runs(own, length)
                         collected.setdefault(length, []).append((run, len(found._places) - 1))
+            if len(found._places) > before:
+                found.names.append(file.name)
+            else:
+                found.missing[file.name] = "it holds no rows"
         for length, runs in collected.items():
             hashes = np.concatenate([run for run, _ in runs])
             places = np.repeat(np.array([place for _, place in runs], dtype=np.int32), [len(run) for run, _ in runs])

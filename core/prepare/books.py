@@ -1,5 +1,6 @@
 """What the main process keeps about one preparation."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from .ledger import Ledger
@@ -20,6 +21,9 @@ class Books:
     tally: Tally = field(default_factory=Tally)
 
     rows_read: int = 0
+
+    rows_of: Counter[int] = field(default_factory=Counter)
+    """Rows read by file, as they are numbered in the plan."""
 
     near_template: Template | None = None
     """What all rows share and so is no sign of a duplicate; known once the first rows have been seen."""

@@ -86,12 +86,10 @@ def detect(path: Path) -> Encoding:
     A file with a few lines that are not UTF-8 among others that are is UTF-8, and those lines are bad rows.
 
     Raises:
-        DataError: The file is empty or holds no text.
+        DataError: The file holds no text.
     """
     with open_bytes(path) as file:
         head = file.read(HEAD_BYTES)
-    if not head.strip():
-        raise DataError(f"{quote(str(path), 200)} is empty.", "Give a file with rows.")
     for bom, name in BOMS:
         if head.startswith(bom):
             return Encoding(name, bom=True)

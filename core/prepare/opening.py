@@ -22,11 +22,12 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
     """Look at the files, load the tokenizer, read the benchmarks.
 
     Raises:
-        DataError: A file is empty, damaged, or no data.
+        DataError: A file is damaged, or no data.
         ModelError: The model's tokenizer cannot be had.
     """
     entries = entries_of(request)
-    paths = (*sources.expand(entries, settings, leave_out=request.output_dir), *sources.fetched(entries))
+    local = sources.expand(entries, settings, leave_out=request.output_dir)
+    paths = (*local, *sources.fetched(entries))
     files = tuple(look(path) for path in paths)
     if request.model_name:
         run.stage(f"loading the tokenizer of {request.model_name}")
@@ -34,6 +35,7 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
     return Plan(
         request=request,
         files=files,
+        left_out=sources.left_out(entries, local, request.output_dir),
         tokens=TokenCounter.for_model(request.model_name, settings),
         benchmarks=_benchmarks(request.benchmarks, run),
         given=tuple(splits_of([file.path for file in files])),

@@ -34,6 +34,7 @@ from .sources import packing
 from .store import Store
 from .understand import check_names
 from .verdict import listed, unusable_next_step
+from .wording import counted
 from .worker import Worker
 from .worth import worst
 
@@ -103,6 +104,7 @@ class Preparation:
                 self.run.raise_if_stopped()
                 yield Batch(at, number, portion, self.books.near_template)
                 number += len(portion)
+                self.books.rows_of[at] += len(portion)
                 self._progress.seen(portion)
 
     def _signed(self, worker: Worker, found: Iterable[Done]) -> Iterator[Done]:
@@ -146,7 +148,11 @@ class Preparation:
         """Raises DataError when no row is left, with what became of them."""
         if len(self.books.store):
             return
-        names = ", ".join(quote(str(file.path), 120) for file in self.plan.files[:3])
+        files = self.plan.files
+        names = ", ".join(quote(str(file.path), 120) for file in files[:3])
+        names += f" and {counted(len(files) - 3, 'more file')}" if len(files) > 3 else ""
+        if all(file.kind == "empty" for file in files):
+            raise DataError(f"{names} {'is' if len(files) == 1 else 'are'} empty.", "Give a file with rows.")
         if not self.books.rows_read:
             raise DataError(f"There are no rows in {names}.", "Give a file with rows.")
         dropped = self.books.ledger.dropped
@@ -180,7 +186,8 @@ class ReadingProgress:
     def __init__(self, files: Sequence[DataFile], run: ActiveRun) -> None:
         self._run, self._began = run, time.monotonic()
         self._rows = self._bytes = 0
-        plain = all(file.encoding is not None and packing(file.path) is None for file in files)
+        read = [file for file in files if file.kind != "empty"]
+        plain = all(file.encoding is not None and packing(file.path) is None for file in read)
         self._total_bytes = sum(file.path.stat().st_size for file in files) if plain else None
 
     def seen(self, portion: list[Piece]) -> None:

@@ -1,6 +1,7 @@
 """What every worker of one preparation knows."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..examples.prompt_template import PromptTemplate
 from .benchmarks import Benchmarks
@@ -21,6 +22,9 @@ class Plan:
 
     given: tuple[int, ...]
     """For each file the split that it is by its name; see `given.splits_of`."""
+
+    left_out: tuple[Path, ...] = ()
+    """Files in the folders of data_path that are not read."""
 
     finds_names: bool = False
     """Whether people's names count as personal data; so where a recogniser for them is installed."""

@@ -21,10 +21,11 @@ from .read_text import parse_text, text_pieces
 from .row import Found, Piece
 from .sources import KNOWN, TEXT_SUFFIXES, open_bytes, packing, suffix
 
-Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow"]
+Kind = Literal["json", "jsonl", "csv", "text", "parquet", "arrow", "empty"]
 HEAD_BYTES = 1 << 16
 SAMPLE_BYTES = 1 << 20
 SAMPLE_LINES = 50
+BLANK = b" \t\r\n\x0b\x0c\0\xef\xbb\xbf\xff\xfe"  # white space in any encoding, and byte order marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ class DataFile:
 
 
 def look(path: Path) -> DataFile:
-    """What a file is, found from its content first and its suffix second.
+    """What a file is, found from its content first and its suffix second; one of nothing but white space is empty.
 
     Raises:
-        DataError: It is empty, damaged, or no data.
+        DataError: It is damaged, or no data.
     """
     try:
         with open_bytes(path) as file:
@@ -53,6 +54,8 @@ def look(path: Path) -> DataFile:
             return DataFile(path, "parquet", None, None)
         if head.startswith((b"ARROW1", STREAM_START)):
             return DataFile(path, "arrow", None, None)
+        if not head.lstrip(BLANK) and _is_blank(path):
+            return DataFile(path, "empty", None, None)
         found = encodings.detect(path)
         kind = _kind_of_text(path, found)
         dialect = sniff(path, found, suffix(path)) if kind == "csv" else None
@@ -60,6 +63,11 @@ def look(path: Path) -> DataFile:
     except _damage() as error:
         raise _damaged(path) from error
     return DataFile(path, kind, found, dialect)
+
+
+def _is_blank(path: Path) -> bool:
+    with open_bytes(path) as file:
+        return not any(chunk.lstrip(BLANK) for chunk in iter(lambda: file.read(HEAD_BYTES), b""))
 
 
 def pieces(file: DataFile) -> Iterator[Piece]:
@@ -76,6 +84,8 @@ def pieces(file: DataFile) -> Iterator[Piece]:
 
 def _pieces(file: DataFile) -> Iterator[Piece]:
     match file:
+        case DataFile(_, "empty"):
+            return iter(())
         case DataFile(path, "parquet" | "arrow" as kind):
             return table_pieces(path, kind)
         case DataFile(path, "csv", Encoding() as encoding, Dialect() as dialect):

@@ -29,6 +29,10 @@ DESCRIPTIONS = (
     "dataset_infos.json",
     "dataset_dict.json",
 )  # what `datasets` writes beside its data
+COMPANIONS = (  # what lies beside data without being any
+    *("", ".md", ".markdown", ".rst", ".py", ".ipynb", ".sh", ".yaml", ".yml", ".toml", ".log", ".bib", ".lock"),
+    *(".crc", ".md5", ".sha256"),
+)
 KNOWN = "JSON, JSONL, CSV, TSV, TXT, Markdown, Parquet and Arrow files, also packed as .gz, .bz2, .xz or .zst"
 
 
@@ -83,6 +87,18 @@ def find(entries: Sequence[str], leave_out: Path | None = None) -> tuple[Path, .
         PathError: A folder or glob holds no data file.
     """
     return tuple(dict.fromkeys(path for entry in entries for path in _files(Path(entry), leave_out)))
+
+
+def left_out(entries: Sequence[str], found: Sequence[Path], output_dir: Path | None) -> tuple[Path, ...]:
+    """Files in the folders among the entries that may be data and are not among those found, in order."""
+    folders = [Path(entry) for entry in entries if not is_hub_entry(entry) and Path(entry).is_dir()]
+    inside = (path for folder in folders for path in sorted(folder.rglob("*")) if _counts(path, folder, output_dir))
+    known = {*found}
+    return tuple(dict.fromkeys(path for path in inside if path.resolve() not in known and not _is_companion(path)))
+
+
+def _is_companion(path: Path) -> bool:
+    return suffix(path) in COMPANIONS or path.stem.lower() in ("readme", "license", "licence")
 
 
 def _files(entry: Path, leave_out: Path | None) -> list[Path]:

@@ -97,7 +97,7 @@ def source_of(files: Sequence[DataFile], tally: Tally, rows_read: int) -> Source
     encodings = dict.fromkeys(file.encoding.label for file in files if file.encoding)
     return Source(
         files=tuple(str(file.path) for file in files),
-        detected_format=", ".join(dict.fromkeys(file.kind for file in files)),
+        detected_format=", ".join(dict.fromkeys(file.kind for file in files if file.kind != "empty")),
         encoding=", ".join(encodings) or "none: typed columns",
         dialect="; ".join(dialects) or None,
         records=dict(tally.shapes.most_common()),
