@@ -89,7 +89,8 @@ def compare(statistic: Statistic, base: Array, finetuned: Array | None, seed: in
     """The score of both models over the same items, their paired difference, its 95% interval and p-value.
 
     0/1 items: exact McNemar test, interval of Bonett and Price (2012). All others: approximate randomisation
-    (Noreen 1989; swapping the models' rows item by item) and the percentile bootstrap over items. The interval of a
+    (Noreen 1989; swapping the models' rows item by item) and the percentile bootstrap over items, with two imaginary
+    ones besides where all moved alike. No interval has a width of 0: where none can be told it is None. That of a
     score alone is Wilson's (1927) for 0/1 items, and the percentile bootstrap for all others.
 
     Args:
@@ -168,19 +169,32 @@ def _binary(flips: Flips, n: int) -> tuple[_Spread, float]:
 
 
 def _bootstrap(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> _Spread | None:
-    if (base == finetuned).all():  # every resample would say 0, which is no knowledge about other items
+    """None where nothing is known about other items: there is only one, or both models did the same with each."""
+    if len(base) < 2:
         return None
-
-    def differences(counts: Array) -> Any:
-        return _contrast(statistic, statistic.value(counts @ base), statistic.value(counts @ finetuned))
-
-    found = _resampled(differences, len(base), generator)
-    if found is None:
+    found = _differences(statistic, base, finetuned, generator)
+    if found is not None and _is_point(found):
+        # Every resample moves alike, which is no certainty. As for right and wrong items: one imaginary item that
+        # moves as the average one does, and one that moves back
+        before, after = base.mean(axis=0), finetuned.mean(axis=0)
+        base, finetuned = np.vstack([base, before, after]), np.vstack([finetuned, after, before])
+        found = _differences(statistic, base, finetuned, generator)
+    if found is None or _is_point(found):
         return None
     # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
-    error = float(found.std())
-    none = error <= 1e-9 * max(1.0, abs(float(found.mean())))  # the same change everywhere tells no scatter
-    return _Spread(_middle(found), None if none else _needed() * error)
+    return _Spread(_middle(found), _needed() * float(found.std()))
+
+
+def _differences(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> Array | None:
+    def difference(counts: Array) -> Any:
+        return _contrast(statistic, statistic.value(counts @ base), statistic.value(counts @ finetuned))
+
+    return _resampled(difference, len(base), generator)
+
+
+def _is_point(values: Array) -> bool:
+    """Whether all are the same but for rounding."""
+    return bool(np.ptp(values) <= 1e-9 * max(1.0, abs(float(values[0]))))
 
 
 def _interval(statistic: Statistic, rows: Array, seed: int) -> Interval | None:
@@ -191,7 +205,7 @@ def _interval(statistic: Statistic, rows: Array, seed: int) -> Interval | None:
         found = binomtest(round(rows[:, 0].sum()), len(rows)).proportion_ci(1 - ALPHA, method="wilson")
         return Interval(float(found.low), float(found.high))
     found = _resampled(lambda counts: statistic.value(counts @ rows), len(rows), np.random.default_rng(seed))
-    if found is None or np.ptp(found) <= 1e-9 * max(1.0, abs(float(found[0]))):
+    if found is None or _is_point(found):
         return None  # that every resample says the same is no knowledge about other items
     return _middle(found)
 

@@ -162,7 +162,7 @@ def _table(scores: Sequence[ComparedScore], found: Sequence[_Common]) -> str:
     header = ("Score", "Items", "Base", *run_ids, "Best", "Lead over the next", "95% interval", "p (Holm)", "Verdict")
     return table(header, map(_cells, scores)) + (
         "\nThe lead is tested on the same items, best against next best; that of perplexity is in per cent, that of a "
-        "share in points.\n"
+        f"share in points.\n{wording.no_interval(scores)}"
     )
 
 

@@ -110,15 +110,53 @@ def test_perplexity_is_compared_over_the_ratio_of_sums_in_per_cent():
     found = compare(PERPLEXITY, base, finetuned, seed=0)
     assert found.base == pytest.approx(np.exp(2.0))
     assert found.delta == pytest.approx(100 * (np.exp(-1.0) - 1))
-    assert found.ci95 == pytest.approx((found.delta, found.delta))  # the same change everywhere
-    assert found.detectable is None  # which tells nothing of how far others would scatter
+    assert found.ci95 is not None
+    assert found.delta is not None
+    assert found.ci95.low <= found.delta < 0 < found.ci95.high  # four rows that change alike prove nothing
     assert found.p_value == pytest.approx(2 / 2**4)
 
 
-def test_equal_models_have_no_interval_rather_than_one_of_width_zero():
+def test_models_that_do_the_same_with_every_row_have_no_interval_rather_than_one_of_width_zero():
     rows = rows_of([0.5, 0.25, 0.75])
     found = compare(MEAN, rows, rows, seed=0)
-    assert (found.delta, found.ci95, found.p_value) == (0, None, 1)
+    assert (found.delta, found.ci95, found.detectable, found.p_value) == (0, None, None, 1)
+    f1 = SCORES["f1"]  # other wrong labels, and F1 is 0 whatever rows are drawn
+    one, other = f1.rows(["b", "a"] * 10, ["a", "b"] * 10), f1.rows(["c", "c"] * 10, ["a", "b"] * 10)
+    assert compare(f1.statistic, one, other, seed=0).ci95 is None
+
+
+def test_one_row_has_no_interval():
+    assert compare(MEAN, rows_of([0.2]), rows_of([0.7]), seed=0).ci95 is None
+
+
+@pytest.mark.parametrize("n", [10, 30, 200])
+@pytest.mark.parametrize("name", ["f1", "json_fields", "token_f1"])
+def test_a_gain_on_every_row_has_an_interval_of_about_the_width_that_the_same_gain_of_a_share_has(name: str, n: int):
+    texts = {"f1": "ab", "json_fields": ('{"a": 1}', '{"b": 2}'), "token_f1": ("red", "blue")}[name]
+    right, wrong = [texts[i % 2] for i in range(n)], [texts[1 - i % 2] for i in range(n)]
+    score = SCORES[name]
+    found = compare(score.statistic, score.rows(wrong, right), score.rows(right, right), seed=0)
+    exact = compare(SHARE, rows_of([0] * n), rows_of([1] * n), seed=0)  # Bonett and Price
+    assert (found.delta, exact.delta) == (1, 1)
+    assert found.ci95 is not None
+    assert exact.ci95 is not None
+    assert found.ci95.high == exact.ci95.high == 1
+    assert 0.5 < (1 - found.ci95.low) / (1 - exact.ci95.low) < 2
+    # where as many others as Clopper and Pearson allow after none in n gain nothing, the truth is inside
+    _, most = np.asarray(proportion_confint(0, n, method="beta"))
+    assert found.ci95.low <= 1 - most
+    assert found.detectable is not None
+    assert 0 < found.detectable < 1
+
+
+def test_the_interval_of_rows_that_all_change_alike_holds_the_truth_where_few_others_do_not():
+    generator, n, share, held = np.random.default_rng(9), 20, 0.03, 0
+    for _ in range(200):
+        gain = np.where(generator.random(n) < share, 0.0, 0.5)
+        interval = compare(MEAN, rows_of([0.25] * n), rows_of(list(0.25 + gain)), seed=0).ci95
+        assert interval is not None
+        held += interval.low <= 0.5 * (1 - share) <= interval.high
+    assert held >= 190
 
 
 def test_the_same_seed_gives_the_same_numbers():

@@ -100,6 +100,29 @@ def test_a_hosted_pair_is_compared_row_by_row_by_its_answers(provider: StandIn, 
     assert any(TUNED in text for text in result.recommendations)
 
 
+def test_a_gain_on_every_row_is_told_with_an_interval_and_no_change_with_the_reason_for_none(
+    provider: StandIn, evaluate: Evaluate
+):
+    def opposite(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return well(asked) if asked["model"] == TUNED else said(COLOURS[((number_of(asked) or 0) + 1) % 3])
+
+    provider.chat = opposite
+    result = evaluate()
+    for row in result.scores:
+        assert row.delta == 1
+        assert row.ci95 is not None
+        assert row.ci95.low < 0.95 < row.ci95.high == 1
+    assert "without an interval" not in report(result).markdown
+    provider.chat = lambda asked: well(asked | {"model": BASE})
+    folder = Path(result.samples_path or "").parent
+    for path in folder.rglob("asked-*"):
+        path.unlink()
+    same = evaluate()
+    macro = next(row for row in same.scores if row.metric == "f1")
+    assert (macro.delta, macro.ci95) == (0, None)
+    assert "A difference without an interval (n/a) is not certain" in report(same).markdown
+
+
 def test_both_models_get_the_same_prompts_in_the_same_manner(provider: StandIn, evaluate: Evaluate):
     result = evaluate()
     sent: dict[str, set[str]] = {BASE: set(), TUNED: set()}

@@ -33,7 +33,7 @@ def rows(
                     delta=row.delta,
                     ci95=row.ci95,
                     n=row.n,
-                    evidence=f"benchmark, {row.metric}",
+                    evidence=f"benchmark, {row.metric}" + _without_interval(row),
                 ),
                 margin,
             )
@@ -41,6 +41,10 @@ def rows(
             if row.higher_is_better and row.base is not None and 0 <= row.base <= 1
         ),
     )
+
+
+def _without_interval(row: ScoreRow) -> str:
+    return "; its items give no interval" if row.delta is not None and not row.ci95 else ""
 
 
 def _of(capability: str, answers: Sequence[ProbeAnswer]) -> list[ProbeAnswer]:

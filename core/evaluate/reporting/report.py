@@ -160,6 +160,7 @@ def _scores(result: EvaluateResult) -> str:
     told = table(("Task", "Metric", *header), ((row.name, wording.label(row), *cells(row)) for row in result.scores))
     if result.finetuned_path is not None:
         told += COMPARED
+        told += wording.no_interval(result.scores)
     return (
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"
         f"{told}{_endings(result)}"

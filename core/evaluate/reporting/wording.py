@@ -1,6 +1,8 @@
 """Scores and differences as people read them."""
 
-from ..result import EvaluateResult, Interval, Judging, ScoreRow
+from collections.abc import Iterable
+
+from ..result import ComparedScore, EvaluateResult, Interval, Judging, ScoreRow
 from ..scoring.scores import SCORES
 
 BIG_SCALE = ("bleu", "chrf")
@@ -39,6 +41,16 @@ def interval(row: ScoreRow) -> str | None:
 def between(found: Interval, factor: float = 1) -> str:
     """Both ends with their signs."""
     return f"{found.low * factor:+.1f} to {found.high * factor:+.1f}"
+
+
+def no_interval(rows: Iterable[ScoreRow | ComparedScore]) -> str:
+    """What it means that a difference has no interval; nothing where every difference has one."""
+    if all(row.delta is None or row.ci95 is not None for row in rows):
+        return ""
+    return (
+        "\nA difference without an interval (n/a) is not certain: there is one item alone, or each scores the same "
+        "with both models, so nothing shows how far others would differ.\n"
+    )
 
 
 def flips(row: ScoreRow) -> str | None:
