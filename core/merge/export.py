@@ -17,8 +17,8 @@ from ..reports.markdown import percent
 from ..runs.active import ActiveRun
 from .converter import Converter
 from .expectation import ANSWER_TOKENS, Answer, Expectation, agreement, mean_loss
-from .probes import Calibration
-from .quantizers import Importance, Quantizer
+from .importance import Importance, Weigher
+from .quantizers import Quantizer
 from .request import MODELFILE, Quantization, gguf_name
 from .result import Export, GgufVerification
 
@@ -45,7 +45,7 @@ class Exporter:
     """None when verify is off."""
     expectation: Expectation | None
     """None likewise."""
-    calibration: Callable[[], Calibration]
+    weigher: Callable[[], Weigher]
     chat: ChatTokenizer
     """The model's own."""
     run: ActiveRun
@@ -65,9 +65,9 @@ class Exporter:
             whole: list[Quantization] = [q for q in wanted if q in SIXTEEN_BITS]
             if smaller:
                 base = self._converted(model, work, source)
-                importance = self._importance(base, smaller)
+                importance = self._importance(base, model, smaller)
                 found = importance.file if importance else None
-                exports = [self._finish(self._quantized(base, q, found), q) for q in smaller]
+                exports = [self._finish(self._quantized(base, q, found if _is_k(q) else None), q) for q in smaller]
             exports += [self._finish(self._converted(model, work, q), q) for q in whole]
         order = {quantization: place for place, quantization in enumerate(wanted)}
         return Exported(tuple(sorted(exports, key=lambda export: order[export.quantization])), importance)
@@ -84,12 +84,14 @@ class Exporter:
             self.converter.convert(model, file, number_format, self.run)
         return file
 
-    def _importance(self, base: Path, wanted: Sequence[Quantization]) -> Importance | None:
+    def _importance(self, base: Path, model: Path, wanted: Sequence[Quantization]) -> Importance | None:
         """Only the K-quants use one."""
-        if self.quantizer is None or not any("_k" in quantization for quantization in wanted):
+        if self.quantizer is None or not any(map(_is_k, wanted)):
             return None
+        if reason := self.quantizer.no_importance(self.run):
+            return Importance(None, reason)
         self.run.stage("finding out which weights matter")
-        return self.quantizer.importance(base, self.calibration(), self.run)
+        return self.weigher().weigh(base, model)
 
     def _quantized(self, source: Path, quantization: Quantization, importance: Path | None) -> Path:
         assert self.quantizer is not None, "the preflight found one"
@@ -146,6 +148,11 @@ class Exported:
 
 def _unproven(name: str) -> str:
     return name.replace(".gguf", f"{UNPROVEN}.gguf")
+
+
+def _is_k(quantization: Quantization) -> bool:
+    """Whether it is one of the K-quants, which can use an importance matrix."""
+    return "_k" in quantization
 
 
 @contextmanager

@@ -1,32 +1,23 @@
-"""What makes GGUF files smaller: llama-quantize, with an importance matrix, or the wheel cyllama, without."""
+"""What makes GGUF files smaller: llama-quantize, or the wheel cyllama, with xllamacpp for an importance matrix."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from ..checks import Check
 from ..errors import ExportError
 from ..models.gguf.cyllama import cyllama_child
 from ..models.gguf.engines import need_cyllama
 from ..models.gguf.programs import find_program
 from ..runs.active import ActiveRun
 from ..runs.child import Ended, growing, run_child
-from .probes import Calibration
 from .request import Quantization
 
 FILE_TYPES: Mapping[Quantization, int] = {"q8_0": 7, "q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}  # llama.h, llama_ftype
 QUANTIZE_TIMEOUT_S = 6 * 3600.0
-WINDOW = 512  # tokens that llama-imatrix reads at once
-MOST_WINDOWS = 64  # beyond some 30,000 tokens the matrix hardly changes, and each takes a pass of the 16-bit model
-
-
-@dataclass(frozen=True, slots=True)
-class Importance:
-    """An importance matrix, or the reason why there is none."""
-
-    file: Path | None
-    details: str
+PROBE_TIMEOUT_S = 60.0
 
 
 class Quantizer(Protocol):
@@ -35,8 +26,8 @@ class Quantizer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def importance(self, source: Path, calibration: Calibration, run: ActiveRun) -> Importance:
-        """Find out from texts which of a 16-bit file's weights matter; the matrix is written beside that file."""
+    def no_importance(self, run: ActiveRun) -> str | None:
+        """Why it can use no importance matrix; None when it can."""
         ...
 
     def quantize(
@@ -52,30 +43,13 @@ class Quantizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LlamaQuantize:
-    """llama.cpp's llama-quantize, and its llama-imatrix where that is there too."""
+    """llama.cpp's llama-quantize."""
 
     program: Path
-    imatrix: Path | None = None
     name: str = "llama-quantize"
 
-    def importance(self, source: Path, calibration: Calibration, run: ActiveRun) -> Importance:
-        if self.imatrix is None:
-            return Importance(None, "llama-imatrix is not beside llama-quantize.")
-        windows = min(calibration.tokens // WINDOW, MOST_WINDOWS)
-        if windows == 0:
-            return Importance(
-                None, f"it takes {WINDOW} tokens of text, and {calibration.source} have {calibration.tokens}."
-            )
-        texts, target = source.with_name("calibration.txt"), source.with_name("imatrix.gguf")
-        texts.write_text("\n".join(calibration.texts), encoding="utf-8")
-        command = [
-            str(self.imatrix), "-m", str(source), "-f", str(texts), "-o", str(target), "-c", str(WINDOW),
-            "--chunks", str(windows), "--parse-special", "--no-ppl",
-        ]  # fmt: skip
-        ended = run_child(command, run, QUANTIZE_TIMEOUT_S)
-        if not ended.well or not target.is_file():
-            return Importance(None, f"llama-imatrix {ended.how}: {ended.says(200) or 'no words'}")
-        return Importance(target, f"{windows * WINDOW:,} tokens of {calibration.source}")
+    def no_importance(self, run: ActiveRun) -> str | None:
+        return None
 
     def quantize(
         self, source: Path, target: Path, quantization: Quantization, importance: Path | None, run: ActiveRun
@@ -87,18 +61,29 @@ class LlamaQuantize:
 
 @dataclass(frozen=True, slots=True)
 class CyllamaQuantizer:
-    """The wheel cyllama, in a child process."""
+    """The wheel cyllama; the wheel xllamacpp then uses an importance matrix. Each in a child process."""
 
     name: str = "cyllama"
 
-    def importance(self, source: Path, calibration: Calibration, run: ActiveRun) -> Importance:
-        return Importance(None, "cyllama takes none; llama-quantize and llama-imatrix on the PATH do.")
+    def no_importance(self, run: ActiveRun) -> str | None:
+        if find_spec("xllamacpp") is None:
+            return "cyllama takes none by itself; the package xllamacpp, or llama-quantize on the PATH, does."
+        ended = run_child(_requantise("probe"), run, PROBE_TIMEOUT_S)
+        return None if ended.well else f"xllamacpp cannot use one here: it {ended.how}: {ended.says(200) or 'no words'}"
 
     def quantize(
         self, source: Path, target: Path, quantization: Quantization, importance: Path | None, run: ActiveRun
     ) -> None:
         command = cyllama_child("quantize", source, target, FILE_TYPES[quantization])
         _run(command, source, target, quantization, run)
+        if importance is not None:
+            ended = run_child(_requantise("apply", source, target, importance), run, QUANTIZE_TIMEOUT_S)
+            _proven(ended, target, quantization)
+
+
+def _requantise(*arguments: object) -> list[str]:
+    """The command that quantises with an importance matrix, in a process of its own."""
+    return [sys.executable, "-P", "-m", "faion_finetuner.core.models.gguf.requantise_child", *map(str, arguments)]
 
 
 def _run(command: Sequence[str], source: Path, target: Path, quantization: Quantization, run: ActiveRun) -> None:
@@ -121,15 +106,6 @@ def _proven(ended: Ended, target: Path, quantization: Quantization) -> None:
         )
 
 
-def importance_check(found: Importance) -> Check:
-    """Whether the K-quants know which weights matter."""
-    if found.file is not None:
-        details = f"The K-quants keep those weights finer that matter most for {found.details}."
-    else:
-        details = f"The K-quants were made without an importance matrix: {found.details}"
-    return Check(name="importance_matrix", status="pass", details=details)
-
-
 def find_quantizer() -> Quantizer:
     """The first quantiser there is: llama-quantize (LLAMA_CPP_DIR, then PATH), then cyllama.
 
@@ -137,6 +113,6 @@ def find_quantizer() -> Quantizer:
         MissingExtraError: There is none.
     """
     if program := find_program("llama-quantize"):
-        return LlamaQuantize(program, find_program("llama-imatrix"))
+        return LlamaQuantize(program)
     need_cyllama("Quantising")
     return CyllamaQuantizer()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from .. import files
@@ -16,9 +15,9 @@ from . import ollama, probes, rendering, upload
 from .deploy import commands, smallest
 from .export import Exported, Exporter, source_format
 from .findings import chat_template_check, export_checks
+from .importance import Weigher, importance_check
 from .ollama import Recognised
 from .preflight import Tools
-from .quantizers import importance_check
 from .request import CARD, MODELFILE
 from .result import Deploy, Export, Upload
 from .servers import find_server
@@ -85,7 +84,7 @@ def _export(work: Work, tools: Tools) -> Exported:
         quantizer=tools.quantizer,
         asker=tools.asker,
         expectation=work.expectation,
-        calibration=partial(probes.calibration, work.chat, job.training, job.request.data_path),
+        weigher=lambda: Weigher(_calibration(work), job.settings, work.run),
         chat=work.chat,
         run=work.run,
     )
@@ -103,6 +102,10 @@ def _export(work: Work, tools: Tools) -> Exported:
     work.checks += [importance_check(exported.importance)] if exported.importance else []
     work.checks.append(chat_template_check(work.chat))
     return exported
+
+
+def _calibration(work: Work) -> probes.Calibration:
+    return probes.calibration(work.chat, work.job.training, work.job.request.data_path)
 
 
 def _modelfile(work: Work, best: Export, recognised: Recognised | None) -> Path:

@@ -87,15 +87,19 @@ def arithmetic_for(base: Checkpoint, plan: Plan | None = None) -> Arithmetic:
 
     Where that does not fit either, the weights stay on disk, if the plan (what is to be added) can be done so.
     """
-    torch = extras.require("torch", "Verifying a merge")
-    machine = look()
-    free = torch.cuda.mem_get_info()[0] if machine.device == "cuda" else free_memory_bytes()
-    if base.parameters * 4 < FITS * free:
+    if fits(base.parameters, "float32"):
         return Arithmetic("float32")
-    fits = base.parameters * (4 if machine.dtype == "float32" else 2) < FITS * free
-    if fits or plan is None or not can_attach(plan):
-        return Arithmetic(machine.dtype)
+    dtype = look().dtype
+    if fits(base.parameters, dtype) or plan is None or not can_attach(plan):
+        return Arithmetic(dtype)
     return Arithmetic(base.dtype, from_disk=True)
+
+
+def fits(parameters: int, dtype: str) -> bool:
+    """Whether a copy of a model of so many numbers leaves some of the memory free where models are loaded."""
+    torch = extras.require("torch", "Loading a model")
+    free = torch.cuda.mem_get_info()[0] if look().device == "cuda" else free_memory_bytes()
+    return parameters * (4 if dtype == "float32" else 2) < FITS * free
 
 
 def measure_reference(
