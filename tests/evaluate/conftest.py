@@ -52,6 +52,15 @@ def prepared(settings: Settings) -> Path:
     return folder
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For published benchmark files, on a machine without the hub."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    made = tmp_path / "published"
+    made.mkdir()
+    return made
+
+
 def write_rows(path: Path, rows: list[dict]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

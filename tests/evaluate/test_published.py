@@ -1,89 +1,37 @@
 """Published benchmark files lying about become lm-eval's tasks: the same prompts, answers and scores."""
 
 import copy
-import csv
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
 from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
 from faion_finetuner.core.models.load import load_tokenizer
 
+from tests.evaluate.published import (
+    ARC,
+    ARC_OF_ITS_AUTHORS,
+    GSM8K,
+    HELLASWAG,
+    MMLU_QUESTION,
+    TRUTHFUL,
+    TRUTHFUL_TARGETS,
+    as_json,
+    found,
+    jsonl,
+    parquet,
+    put,
+    records,
+    table,
+)  # fmt: skip
 from tests.tiny import THINGS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
 )
-
-Write = Callable[[Path], object]
-
-GSM8K = [
-    {"question": f"Ann has {n} nuts and finds 2. How many has she?", "answer": f"{n}+2=<<{n}+2={n + 2}>>\n#### {n + 2}"}
-    for n in range(8)
-]
-HELLASWAG = {
-    "ind": 4, "activity_label": "Baking", "ctx_a": "A man stirs dough.", "ctx_b": "he", "ctx": "A man stirs dough. he",
-    "endings": ["eats a [substeps] car.", "bakes it.", "swims home.", "counts the stars."], "label": "1",
-}  # fmt: skip
-ARC = {
-    "id": "a1", "question": "What is hot?", "answerKey": "B",
-    "choices": {"text": ["ice", "fire", "snow"], "label": ["A", "B", "C"]},
-}  # fmt: skip
-ARC_OF_ITS_AUTHORS = {
-    "id": "a1", "answerKey": "B",
-    "question": {
-        "stem": "What is hot?",
-        "choices": [{"text": text, "label": label} for text, label in (("ice", "A"), ("fire", "B"), ("snow", "C"))],
-    },
-}  # fmt: skip
-MMLU_QUESTION = ["Is 2 a prime? ", "Yes", "No", "Never", "Half"]
-TRUTHFUL = {
-    "Type": "Adversarial", "Category": "Food", "Question": "Do seeds grow in you?", "Best Answer": "No, they pass",
-    "Correct Answers": "No, they pass; Nothing grows", "Incorrect Answers": "Yes; A tree grows; You burst",
-    "Source": "none",
-}  # fmt: skip
-TRUTHFUL_TARGETS = {
-    "question": "Do seeds grow in you?",
-    "mc1_targets": {"choices": ["No, they pass", "Yes"], "labels": [1, 0]},
-    "mc2_targets": {"choices": ["No, they pass", "Yes"], "labels": [1, 0]},
-}
-
-
-def jsonl(*rows: dict[str, Any]) -> Write:
-    return lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def as_json(rows: Any) -> Write:
-    return lambda path: path.write_text(json.dumps(rows))
-
-
-def parquet(*rows: dict[str, Any]) -> Write:
-    return lambda path: polars.DataFrame(rows).write_parquet(path)
-
-
-def table(*rows: list[str]) -> Write:
-    def write(path: Path) -> None:
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
-
-    return write
-
-
-def records(*rows: dict[str, str]) -> Write:
-    return table(list(rows[0]), *[list(row.values()) for row in rows])
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    made = tmp_path / "published"
-    made.mkdir()
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +40,6 @@ def model(base_folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32).eval()
-
-
-def put(folder: Path, name: str, write: Write) -> None:
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    write(folder / name)
-
-
-def found(folder: Path, base_folder: Path, *names: str, **settings: Any) -> Benchmarks:
-    return Benchmarks(Asking(names, folder, **settings), load_tokenizer(base_folder), folder.parent / "scratch")
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -224,6 +163,9 @@ def test_scores_and_answers_are_those_of_lm_eval_s_own_task(
             assert one["resps"] == json.loads(json.dumps(other["resps"]))
 
 
+OWN = {"arc_easy": "arc/arc_easy.yaml", "mmlu_anatomy": "mmlu/default/mmlu_anatomy.yaml"}
+
+
 def lm_eval_itself(
     folder: Path, base_folder: Path, model: Any, data: dict[str, dict[str, str]], **arguments: Any
 ) -> Any:
@@ -235,10 +177,12 @@ def lm_eval_itself(
     tasks = folder.parent / "own-tasks"
     tasks.mkdir()
     for name, splits in data.items():
-        own = Path(str(lm_eval.tasks.__file__)).parent / name / f"{name}.yaml"
+        own = Path(str(lm_eval.tasks.__file__)).parent / OWN.get(name, f"{name}/{name}.yaml")
         data_files = {split: str(folder / file) for split, file in splits.items()}
         kwargs = {"data_files": data_files, "cache_dir": str(folder.parent / "own-cache")}
         task = {"include": str(own), "dataset_path": "json", "dataset_name": None, "dataset_kwargs": kwargs}
+        if "train" not in splits:
+            task |= {"training_split": None, "validation_split": None, "fewshot_split": None}
         (tasks / f"{name}.yaml").write_text(json.dumps(task))
     wrap: Any = huggingface.HFLM
     return simple_evaluate(
@@ -248,6 +192,45 @@ def lm_eval_itself(
         bootstrap_iters=0,
         **arguments,
     )
+
+
+def test_odd_but_right_files_are_scored_as_lm_eval_scores_the_hub_s_rows(folder: Path, base_folder: Path, model: Any):
+    """Commas and line breaks in quoted cells, choices numbered as JSON numbers, thousands separators."""
+    asked = [f'In "ice, snow,\nand {n}", which is hot?' for n in range(4)]
+    choices = ["ice, cold", "fire, red", '"snow"', "none\nof them"]
+    put(folder, "test/anatomy_test.csv", table(*[[one, *choices, "BADC"[n]] for n, one in enumerate(asked)]))
+    numbered = {"text": ["ice", "fire", "snow"], "label": [1, 2, 3]}
+    arc = [{"question": f"{n} fires are?", "choices": numbered, "answerKey": n % 3 + 1} for n in range(5)]
+    put(folder, "ARC-Easy/test.jsonl", jsonl(*arc))
+    sums = [{"question": f"What is {n} times 1,000?", "answer": f"So it is\n#### {n},000"} for n in range(1, 4)]
+    put(folder, "gsm8k_test.jsonl", jsonl(*sums))
+    names = ("mmlu_anatomy", "arc_easy", "gsm8k")
+    scores = found(folder, base_folder, *names, num_fewshot=0).measure(model, "base")
+
+    as_text = {"text": numbered["text"], "label": ["1", "2", "3"]}
+    hub = [
+        {"question": one, "subject": "anatomy", "choices": choices, "answer": "ABCD".index("BADC"[n])}
+        for n, one in enumerate(asked)
+    ]
+    put(folder.parent, "hub/mmlu_anatomy.jsonl", jsonl(*hub))
+    put(
+        folder.parent,
+        "hub/arc_easy.jsonl",
+        jsonl(*[row | {"choices": as_text, "answerKey": str(row["answerKey"])} for row in arc]),
+    )
+    put(folder.parent, "hub/gsm8k.jsonl", jsonl(*sums))
+    theirs = lm_eval_itself(
+        folder.parent / "hub", base_folder, model,
+        {name: {"test": f"{name}.jsonl"} for name in names},
+        num_fewshot=0,
+    )  # fmt: skip
+    for name in names:
+        expected = {key: value for key, value in theirs["results"][name].items() if "," in key and "stderr" not in key}
+        assert [score.value for score in scores if score.task == name] == list(expected.values())
+        ours = [sample for sample in logged(folder) if sample["task"] == name]
+        for one, other in zip(ours, theirs["samples"][name], strict=True):
+            assert one["arguments"] == json.loads(json.dumps(other["arguments"]))
+            assert one["target"] == json.loads(json.dumps(other["target"]))
 
 
 def test_mmlu_is_weighed_over_the_subjects_that_lie_there(folder: Path, base_folder: Path, model: Any):
@@ -287,9 +270,11 @@ def test_examples_from_the_asked_rows_never_show_the_asked_one(folder: Path, bas
     )
 
 
-def test_rows_without_an_answer_are_left_out(folder: Path, base_folder: Path, model: Any):
+def test_rows_without_an_answer_are_left_out_and_counted(folder: Path, base_folder: Path, model: Any):
     put(folder, "hellaswag_test.jsonl", jsonl(HELLASWAG, HELLASWAG | {"label": ""}))
-    assert found(folder, base_folder, "hellaswag").measure(model, "base")[0].n == 1
+    benchmarks = found(folder, base_folder, "hellaswag")
+    assert benchmarks.measure(model, "base")[0].n == 1
+    assert "1 items from hellaswag_test.jsonl (1 more tell no right answer" in benchmarks.checks()[0].details
     put(folder, "hellaswag_test.jsonl", jsonl(HELLASWAG | {"label": ""}))
     with pytest.raises(DataError, match="no row with a right answer"):
         found(folder, base_folder, "hellaswag")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +18,7 @@ UNNAMED = "unnamed"  # split of a file whose path names none
 SHARD = re.compile(r"-\d{5}-of-\d{5}")
 UNUSED = frozenset(["auxiliary"])  # MMLU's auxiliary_train holds other benchmarks' rows, a hundred times as many
 SHOWN_FILES = 8
+SHOWN_COLUMNS = 12
 
 
 @dataclass(frozen=True)
@@ -34,35 +35,62 @@ class Source:
         """The file's name, for people."""
         return self.files[0].name
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> "Rows":
         """Its rows as lm-eval's task wants them.
 
         Raises:
             DataError: A row does not have what the first one had.
         """
-        return [row for _, row in self._all()]
-
-    def rows_by_subject(self) -> dict[str, list[Row]]:
-        """The same, by what the rows themselves call their subject ("abstract_algebra")."""
-        found: dict[str, list[Row]] = {}
-        for subject, row in self._all():
-            found.setdefault("_".join(subject.split()), []).append(row)
+        found = Rows()
+        for _, row in self._all():
+            found.add(row)
         return found
 
-    def _all(self) -> Iterator[tuple[str, Row]]:
+    def rows_by_subject(self) -> "dict[str, Rows]":
+        """The same, by what the rows themselves call their subject ("abstract_algebra")."""
+        found: dict[str, Rows] = {}
+        for subject, row in self._all():
+            found.setdefault("_".join(subject.split()), Rows()).add(row)
+        return found
+
+    def _all(self) -> Iterator[tuple[str, Row | None]]:
         for path in self.files:
             for n, row in enumerate(table_files.rows(path), start=1):
-                if (converted := self._converted(row, path, n)) is not None:
-                    yield str(row.get("subject", "")), converted
+                yield str(row.get("subject", "")), self._converted(row, path, n)
 
     def _converted(self, row: Row, path: Path, n: int) -> Row | None:
         try:
             return self.shape.convert(row)
         except (KeyError, ValueError, TypeError, AttributeError, IndexError, StopIteration) as error:
             raise DataError(
-                f"'{path}', row {n}, is no row of {self.shape.benchmark} as the first one is: {type(error).__name__}.",
+                f"'{path}', row {n}, is no row of {self.shape.benchmark} as the first one is: {_reason(error, row)}.",
                 "Mend the row or move the file away.",
             ) from error
+
+
+def _reason(error: Exception, row: Row) -> str:
+    if isinstance(error, KeyError):
+        columns = ", ".join(list(row)[:SHOWN_COLUMNS])
+        return f"it has no {untrusted.quote(str(error.args[0]), 40)}, only {untrusted.quote(columns, 200)}"
+    if isinstance(error, ValueError):
+        return untrusted.quote(str(error), 120)
+    return f"a value is of another kind ({type(error).__name__})"
+
+
+@dataclass
+class Rows:
+    """Rows that can be asked."""
+
+    answered: list[Row] = field(default_factory=list)
+    unanswered: int = 0
+    """Rows left out, since they tell no right answer."""
+
+    def add(self, row: Row | None) -> None:
+        """One more row; None where it tells no right answer."""
+        if row is None:
+            self.unanswered += 1
+        else:
+            self.answered.append(row)
 
 
 class Published:
@@ -124,7 +152,7 @@ class Published:
         for shape in shapes:
             self.sources.append(Source(shape, _split(relative), words, files))
         if not shapes:
-            columns = ", ".join(untrusted.quote(str(name), 40) for name in list(row)[:12]) or "none"
+            columns = ", ".join(untrusted.quote(str(name), 40) for name in list(row)[:SHOWN_COLUMNS]) or "none"
             self.strange.append(f"'{files[0].relative_to(self.folder)}' (columns: {columns})")
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from ... import extras, files
 from ...errors import DataError, InputError
-from .published import SHOWN_FILES, UNNAMED, Published, Source
+from .published import SHOWN_FILES, UNNAMED, Published, Rows, Source
 from .table_files import Row
 
 ASKED = ("test", "validation", UNNAMED, "dev", "train")
@@ -69,6 +69,8 @@ class Data:
     """The file of its few-shot examples; None where there is none."""
     own_examples: bool
     """Whether lm-eval's task brings its examples itself."""
+    unanswered: int = 0
+    """Rows of the file that are not asked, since they tell no right answer."""
 
 
 def make(names: Sequence[str], benchmarks_dir: Path, folder: Path, cache: Path) -> dict[str, Data]:
@@ -172,7 +174,7 @@ class _Maker:
             return self._mixed([name]) if kind.benchmark == MMLU else False
         splits = [split for split in kind.examples if split != source.split]
         examples = self.published.find(kind.benchmark, splits, kind.words)
-        self._write(name, source, source.rows(), examples, examples.rows() if examples else [])
+        self._write(name, source, source.rows(), examples, examples.rows().answered if examples else [])
         return True
 
     def _group(self, name: str) -> bool:
@@ -207,17 +209,19 @@ class _Maker:
         examples = self.published.find(MMLU, splits, without=of_one_subject)
         shown = examples.rows_by_subject() if examples else {}
         for name in members:
-            if rows := asked.get(name.removeprefix("mmlu_"), []):
-                self._write(name, source, rows, examples, shown.get(name.removeprefix("mmlu_"), []))
+            subject = name.removeprefix("mmlu_")
+            if subject in asked:
+                self._write(name, source, asked[subject], examples, shown.get(subject, Rows()).answered)
         return any(name in self.made for name in members)
 
-    def _write(self, name: str, source: Source, rows: list[Row], examples: Source | None, shown: list[Row]) -> None:
-        if not rows:
+    def _write(self, name: str, source: Source, rows: Rows, examples: Source | None, shown: list[Row]) -> None:
+        if not rows.answered:
             raise DataError(
-                f"'{source.files[0]}' holds no row with a right answer.", "Give the split that has answers."
+                f"'{source.files[0]}' holds no row with a right answer for {name}.",
+                "Give the split that has answers; the test rows of some benchmarks are published without.",
             )
         kind = self.kinds[name]
-        data_files = {kind.asked_as: self._rows(f"{name}.jsonl", rows)}
+        data_files = {kind.asked_as: self._rows(f"{name}.jsonl", rows.answered)}
         if shown:
             data_files[kind.examples_as] = self._rows(f"{name}-examples.jsonl", shown)
         task = {
@@ -228,7 +232,8 @@ class _Maker:
             **_splits(kind, bool(shown)),
         }
         self._save(name, task)
-        self.made[name] = Data(source.name, examples.name if examples and shown else None, not kind.examples)
+        shown_from = examples.name if examples and shown else None
+        self.made[name] = Data(source.name, shown_from, not kind.examples, rows.unanswered)
 
     def _save(self, name: str, task: dict[str, Any]) -> None:
         yaml = extras.require("yaml", "Benchmarks")

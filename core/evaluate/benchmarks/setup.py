@@ -26,6 +26,8 @@ def check(name: str, tasks: Sequence[tuple[Any, Data | None]], limit: int | None
     found = [data for _, data in tasks if data is not None]
     if found:
         parts[0] += f" from {_files([data.file for data in found])}"
+    if unanswered := sum(data.unanswered for data in found):
+        parts[0] += f" ({unanswered:,} more tell no right answer and are not asked)"
     parts.append(_examples(sorted({task.get_config("num_fewshot") for task, _ in tasks}), found))
     if template is not None:
         parts.append("with the chat template" if template else "without the chat template, as is lm-eval's default")

@@ -1,7 +1,8 @@
 """The shapes in which HellaSwag, MMLU, GSM8K, TruthfulQA and ARC are published, and their rows as lm-eval wants them.
 
 What a shape's rows become has the columns of the data set on the hub that lm-eval's task of that name reads, so that
-its prompts and metrics fit. A row without its right answer (the hidden test rows of HellaSwag) becomes nothing.
+its prompts and metrics fit. A row without its right answer (the hidden test rows of HellaSwag) becomes nothing; one
+whose right answer is none of its choices is damaged, and raises a ValueError that says so.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Any
 from .table_files import Row
 
 LETTERS = "ABCDE"
+MMLU_LETTERS = "ABCD"
 OPTION = re.compile(r"\s*\(([A-E1-5])\)\s+")  # "(A) " before each answer in the CSV files of ARC
 CHOICE_COLUMNS = (("choice0", "choice1", "choice2", "choice3"), ("a", "b", "c", "d"))
 QUERY_START, QUERY_END = "Question: ", "\nAnswer:"
@@ -35,30 +37,44 @@ def _has(row: Row, *columns: str) -> bool:
     return all(column in row for column in columns)
 
 
+def _place(right: Any, count: int) -> int:
+    """The position of the right answer among so many."""
+    place = int(right)
+    if not 0 <= place < count:
+        raise ValueError(f"the right answer is number {place} of {count}, counted from 0")
+    return place
+
+
 def _hellaswag(row: Row) -> Row | None:
-    if row["label"] in ("", None):
+    if row.get("label") in ("", None):
         return None
-    return {name: row[name] for name in ("activity_label", "ctx_a", "ctx_b", "endings")} | {"label": str(row["label"])}
+    label = _place(row["label"], len(row["endings"]))
+    return {name: row[name] for name in ("activity_label", "ctx_a", "ctx_b", "endings")} | {"label": str(label)}
 
 
 def _hellaswag_query(row: Row) -> Row:
     """From "Activity: context" with choices and gold."""
     activity, _, context = str(row["query"]).partition(": ")
-    return {
-        "activity_label": activity, "ctx_a": context, "ctx_b": "", "endings": row["choices"], "label": str(row["gold"]),
-    }  # fmt: skip
+    label = str(_place(row["gold"], len(row["choices"])))
+    return {"activity_label": activity, "ctx_a": context, "ctx_b": "", "endings": row["choices"], "label": label}
 
 
 def _gsm8k(row: Row) -> Row:
+    if "####" not in str(row["answer"]):
+        raise ValueError("its answer has no number behind ####")
     return {"question": row["question"], "answer": row["answer"]}
 
 
 def _mmlu(row: Row) -> Row | None:
     choices = row.get("choices") or next([row[name] for name in names] for names in CHOICE_COLUMNS if _has(row, *names))
-    answer = str(row["answer"]).strip().upper()
-    if not answer or answer not in "ABCD0123" or len(answer) != 1:
+    answer = "" if row["answer"] is None else str(row["answer"]).strip().upper()
+    if not answer:
         return None
-    right = "ABCD".index(answer) if answer in "ABCD" else int(answer)
+    if len(choices) != len(MMLU_LETTERS):
+        raise ValueError(f"{len(choices)} choices where there should be {len(MMLU_LETTERS)}")
+    if len(answer) != 1 or answer not in MMLU_LETTERS + "0123":
+        raise ValueError(f"its answer {answer} is none of A to D and 0 to 3")
+    right = MMLU_LETTERS.index(answer) if answer in MMLU_LETTERS else int(answer)
     return {"question": str(row["question"]), "choices": [str(one) for one in choices], "answer": right}
 
 
@@ -82,13 +98,17 @@ def _arc_query(row: Row) -> Row | None:
     """From "Question: ..." with choices and gold."""
     question = str(row["query"]).removeprefix(QUERY_START).removesuffix(QUERY_END)
     labels = list(LETTERS[: len(row["choices"])])
-    return _arc_row(question, row["choices"], labels, labels[int(row["gold"])])
+    return _arc_row(question, row["choices"], labels, labels[_place(row["gold"], len(labels))])
 
 
-def _arc_row(question: str, texts: list[str], labels: list[str], key: Any) -> Row | None:
-    if key not in labels:
+def _arc_row(question: str, texts: list[str], labels: list[Any], key: Any) -> Row | None:
+    """Some questions number their choices; as numbers of JSON they are the same labels."""
+    if key in ("", None):
         return None
-    return {"question": question, "choices": {"text": texts, "label": labels}, "answerKey": key}
+    names, right = [str(label).strip() for label in labels], str(key).strip()
+    if right not in names or len(names) != len(texts):
+        raise ValueError(f"its answer {right} is none of its choices {', '.join(names) or '(none)'}")
+    return {"question": question, "choices": {"text": texts, "label": names}, "answerKey": right}
 
 
 def _truthful_targets(row: Row) -> Row:
@@ -145,7 +165,7 @@ def _is_arc_csv(row: Row, _: Words) -> bool:
 
 
 def _is_hellaswag(row: Row, _: Words) -> bool:
-    return _has(row, "ctx_a", "ctx_b", "activity_label", "label") and isinstance(row.get("endings"), list)
+    return _has(row, "ctx_a", "ctx_b", "activity_label") and isinstance(row.get("endings"), list)
 
 
 def _is_gsm8k(row: Row, _: Words) -> bool:

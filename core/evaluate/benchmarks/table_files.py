@@ -13,6 +13,7 @@ from ...errors import DataError
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 WHOLE_JSON_BYTES = 100_000_000  # a JSON list is read in one piece; a larger file is no benchmark
 HEADERLESS = ("question", "a", "b", "c", "d", "answer")  # as MMLU's authors publish it
+MEND = "Mend the file, fetch it again, or move it away."
 Row = dict[str, Any]
 
 
@@ -29,7 +30,7 @@ def rows(path: Path) -> Iterator[Row]:
     """All rows, columns named as in `first_row`.
 
     Raises:
-        DataError: The file cannot be read as what its name says.
+        DataError: The file cannot be read as what its name says; where it has lines, the line is named.
     """
     import polars
 
@@ -38,15 +39,21 @@ def rows(path: Path) -> Iterator[Row]:
             if not isinstance(row, dict):
                 raise DataError(f"'{path}' holds rows that are no objects.", "Give one JSON object a row.")
             yield {str(name).strip().lower().replace(" ", "_"): value for name, value in row.items()}
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{path}' is not UTF-8 text.", "Save it as UTF-8.") from error
     except (OSError, ValueError, csv.Error, polars.exceptions.PolarsError) as error:
-        raise DataError(
-            f"'{path}' cannot be read: {type(error).__name__}.", "Mend the file or move it away."
-        ) from error
+        raise DataError(f"'{path}' cannot be read: {type(error).__name__}.", MEND) from error
 
 
 def _jsonl(path: Path) -> Iterator[Any]:
     with path.open("rb") as file:
-        yield from (orjson.loads(line) for line in file if line.strip())
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise DataError(f"'{path}', line {number}, is not JSON: {error.msg}.", MEND) from error
 
 
 def _json(path: Path) -> Iterator[Any]:
@@ -69,8 +76,14 @@ def _csv(path: Path) -> Iterator[Row]:
         headerless = len(first) == len(HEADERLESS) and first[-1].strip() in ("A", "B", "C", "D")
         names = HEADERLESS if headerless else first
         for values in itertools.chain([first] if headerless else [], reader):
-            if values:
-                yield dict(zip(names, values, strict=False))
+            if not values:
+                continue
+            if len(values) < len(names) or any(cell.strip() for cell in values[len(names) :]):
+                raise DataError(
+                    f"'{path}', line {reader.line_num}: {len(values)} cells where the first row has {len(names)}.",
+                    "Put texts that hold a comma or a line break into quotes, or fetch the file again.",
+                )
+            yield dict(zip(names, values, strict=False))
 
 
 def _parquet(path: Path) -> Iterator[Row]:
