@@ -15,7 +15,7 @@ from .books import Books
 from .clean import cleaning_checks
 from .contamination import contamination_checks
 from .convert import conversion_checks
-from .inventory import files_check
+from .inventory import dialect_checks, files_check
 from .languages import UNKNOWN
 from .measure import estimated_length_check, lengths, statistics
 from .personal_step import personal_data_check
@@ -96,6 +96,7 @@ def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tupl
     return ordered(
         (
             *files_check(books.plan, books.rows_of),
+            *dialect_checks(books.plan),
             *reading_checks(ledger, tally, books.plan.files, books.rows_read),
             *cleaning_checks(ledger, request.min_length, books.rows_read),
             personal_data_check(request, ledger, tally.personal_data),

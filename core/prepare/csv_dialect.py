@@ -4,23 +4,29 @@ Every delimiter and quote that the first rows could have is tried on them. The o
 width and cells look like values: the product of pattern and type score that van den Burg, Nazabal and Sutton propose
 in "Wrangling messy CSV files by detecting row and type patterns" (2019), with sentences as one more type of value,
 because the cells of training data mostly are.
+
+Prose has spaces, colons and the like in every line. So these count as delimiters only where the lines show a table.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from .csv_records import DELIMITERS, Dialect, Split, bounds, split_piece
 
 USUAL = frozenset(",\t;|")
+IN_PROSE = frozenset(" :~^")  # delimiters that texts without any columns are full of
 QUOTES = ('"', "'", "`")
 SAMPLE_ROWS = 200
 MAX_CELL = 200  # characters of a cell that are looked at
 IRREGULAR = 0.1  # lost where a quote stands bare inside quotes
 ONE_COLUMN = 0.15  # pattern score of a row of one column; half of the rows with a delimiter are not enough
+NAMED_COLUMN = 0.5  # the same where the first line is a known name and nothing else: as much as two columns throughout
+ALIKE = 0.8  # share of rows that must agree before a delimiter of prose is believed
+TYPED = re.compile(r"[-+$€£¥\d][\d.,:/%$€£¥+-]*|(?:/[\w.-]+)+/?")  # numbers, dates, times, and paths of files
 VALUE = re.compile(
     r"(?:"
     r"[-+]?[$€£¥]?\s?(?:\d{1,3}(?:[,.' ]\d{3})+|\d+)(?:[.,]\d*)?(?:[eE][-+]?\d+)?\s?[%$€£¥]?|[-+]?\.\d+"  # numbers
@@ -43,15 +49,51 @@ def best_dialect(lines: Sequence[bytes], known_names: frozenset[str], suffix: st
     """
     sample = b"".join(lines).decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     best = Dialect("", '"' if _quotes_fields(sample, "\0", '"') else "", None, header=True)
-    best_score = ONE_COLUMN * _type_score(_rows(lines, best)) if not said else 0.0
+    best_score = _one_column_score(lines, best, known_names) if not said else 0.0
     candidates = _candidates(sample, [said] if said else list(DELIMITERS))
     for dialect in sorted(candidates, key=lambda dialect: -_prior(dialect, suffix)):
-        prior = _prior(dialect, suffix)
-        score = _score(_rows(lines, dialect), best_score / prior, known_names) * prior
+        prior, rows = _prior(dialect, suffix), _rows(lines, dialect)
+        if not said and dialect.delimiter in IN_PROSE and not _shows_table(rows, dialect, lines, known_names):
+            continue
+        score = _score(rows, best_score / prior, known_names) * prior
         if score > best_score:
             best, best_score = dialect, score
     # Where no quote was seen, the usual one may come later.
     return replace(best, quote='"') if not best.quote and '"' not in sample else best
+
+
+def _one_column_score(lines: Sequence[bytes], dialect: Dialect, known_names: frozenset[str]) -> float:
+    rows = _rows(lines, dialect)
+    first = next((row.cells[0] for row in rows if row.cells), "")
+    return (NAMED_COLUMN if plain(first) in known_names else ONE_COLUMN) * _type_score(rows)
+
+
+def _shows_table(rows: list[Split], dialect: Dialect, lines: Sequence[bytes], known_names: frozenset[str]) -> bool:
+    """Whether rows are more than sentences: alike in width, and named, aligned, all quoted, or numbers mostly."""
+    cells = [row.cells for row in rows if row.cells]
+    width, agreeing = Counter(map(len, cells)).most_common(1)[0] if cells else (0, 0)
+    if width < 2 or agreeing < ALIKE * len(cells):
+        return False
+    table = [row for row in cells if len(row) == width]
+    if dialect.delimiter == ":" and any(cell.startswith("//") for row in table for cell in row):  # of web addresses
+        return False
+    if dialect.delimiter != " " and any(sum(plain(cell) in known_names for cell in row) > 1 for row in cells[:5]):
+        return True
+    typed = sum(_mostly(TYPED.fullmatch(cell.strip()) for cell in column) for column in zip(*table, strict=True))
+    return 2 * typed >= width or _mostly(_set_apart(line, dialect) for line in lines[:SAMPLE_ROWS])
+
+
+def _mostly(found: Iterable[object]) -> bool:
+    answers = [bool(one) for one in found]
+    return len(answers) > 1 and sum(answers) >= ALIKE * len(answers)
+
+
+def _set_apart(line: bytes, dialect: Dialect) -> bool:
+    """Whether a line's fields are all in quotes, or stand in columns filled up with spaces."""
+    text, apart, sign = line.decode("utf-8", "replace").strip(), re.escape(dialect.delimiter), re.escape(dialect.quote)
+    if sign and re.fullmatch(rf"{sign}[^{sign}]*{sign}(?:{apart}+{sign}[^{sign}]*{sign})+", text):
+        return True
+    return dialect.delimiter == " " and re.search(r"[^\s.!?] {2,}\S", text) is not None
 
 
 def _candidates(sample: str, delimiters: Sequence[str]) -> list[Dialect]:

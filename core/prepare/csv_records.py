@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .row import Piece
 
@@ -20,6 +20,9 @@ DELIMITERS = {
 MAX_RECORD_LINES = 2_000  # an opened quote that has not closed by then is a slip, not a long field
 csv.field_size_limit(1 << 30)
 _Lines = list[tuple[int, bytes]]
+
+
+Doubt = Literal["delimiter", "header"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Dialect:
     """Whether every row ends with one delimiter more than there are columns."""
     short_rows: bool = False
     """Whether whoever wrote the file left out empty cells at the end of rows."""
+    doubts: tuple[Doubt, ...] = ()
+    """What of this the file does not show beyond doubt, so that a person should look."""
 
     @property
     def label(self) -> str:
@@ -62,7 +67,8 @@ class Dialect:
             parts.append("a delimiter at the end of every row")
         if self.short_rows:
             parts.append("empty cells at the end of rows left out")
-        return ", ".join(parts)
+        guessed = f" (guessed: {' and '.join(self.doubts)})" if self.doubts else ""
+        return ", ".join(parts) + guessed
 
 
 class Split(NamedTuple):

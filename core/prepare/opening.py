@@ -28,7 +28,9 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
     entries = entries_of(request)
     local = sources.expand(entries, settings, leave_out=request.output_dir)
     paths = (*local, *sources.fetched(entries))
-    files = tuple(look(path) for path in paths)
+    template = PromptTemplate(request.prompt_template) if request.prompt_template else None
+    names = _named(request) | (template.fields if template else frozenset())
+    files = tuple(look(path, names) for path in paths)
     if request.model_name:
         run.stage(f"loading the tokenizer of {request.model_name}")
     rules, rows = restored(request.restore)
@@ -40,10 +42,16 @@ def open_plan(request: PrepareRequest, settings: Settings, run: ActiveRun) -> Pl
         benchmarks=_benchmarks(request.benchmarks, run),
         given=tuple(splits_of([file.path for file in files])),
         finds_names=request.pii != "off" and installed_model() is not None,
-        prompt_template=PromptTemplate(request.prompt_template) if request.prompt_template else None,
+        prompt_template=template,
         restored_rules=rules,
         restored_rows=rows,
     )
+
+
+def _named(request: PrepareRequest) -> frozenset[str]:
+    """The fields that the request names, so that a header with them is known for one."""
+    columns = request.columns or {}
+    return frozenset(name for name in (*columns, *columns.values(), request.stratify_by, request.group_by) if name)
 
 
 def _benchmarks(names: tuple[str, ...], run: ActiveRun) -> Benchmarks:

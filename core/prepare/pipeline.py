@@ -21,6 +21,7 @@ from .balance import give_up
 from .batch import Batch, Done
 from .books import Books
 from .conclude import conclude
+from .inventory import guesses
 from .ledger import Ledger
 from .opening import open_plan
 from .pool import Alone, Pool, processes
@@ -160,6 +161,7 @@ class Preparation:
             f" {quote(place.source, 120)}:{place.line}: {reason}"
             for reason, place in self.books.tally.unreadable.items()
         )
+        reasons += "".join(f" {guess}." for guess in guesses(self.plan)[:3])
         raise DataError(
             f"None of the {self.books.rows_read:,} rows in {names} can be used ({listed(dropped)}).{reasons}",
             unusable_next_step(dropped),

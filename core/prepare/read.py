@@ -41,8 +41,12 @@ class DataFile:
     nothing to say."""
 
 
-def look(path: Path) -> DataFile:
+def look(path: Path, names: frozenset[str] = frozenset()) -> DataFile:
     """What a file is, found from its content first and its suffix second; one of nothing but white space is empty.
+
+    Args:
+        path: The file.
+        names: Of columns that the data should have, by which the header of a delimited file is known.
 
     Raises:
         DataError: It is damaged, or no data.
@@ -58,7 +62,7 @@ def look(path: Path) -> DataFile:
             return DataFile(path, "empty", None, None)
         found = encodings.detect(path)
         kind = _kind_of_text(path, found)
-        dialect = sniff(path, found, suffix(path)) if kind == "csv" else None
+        dialect = sniff(path, found, suffix(path), names) if kind == "csv" else None
         dialect = find_layout(path, found) if kind == "json" else dialect
     except _damage() as error:
         raise _damaged(path) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..examples.dialects import ANSWER_FIELDS, CONTEXT_FIELDS, QUESTION_FIELDS, SYSTEM_FIELDS
 from ..untrusted import quote
-from .csv_dialect import SAMPLE_ROWS, best_dialect
+from .csv_dialect import SAMPLE_ROWS, best_dialect, plain
 from .csv_records import Dialect, bounds, split, split_piece
 from .csv_table import Cells, find_table
 from .encoding import Encoding, beginning, chunks, lines_with_ends
@@ -25,8 +25,8 @@ COMMON_NAMES = frozenset(
 SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # how Excel is told the delimiter
 
 
-def sniff(path: Path, encoding: Encoding, suffix: str) -> Dialect:
-    """The dialect of a file, found from its first rows.
+def sniff(path: Path, encoding: Encoding, suffix: str, names: frozenset[str] = frozenset()) -> Dialect:
+    """The dialect of a file, found from its first rows; a record with one of `names` in it is a header.
 
     Raises:
         DataError: It holds nothing but empty lines.
@@ -37,12 +37,13 @@ def sniff(path: Path, encoding: Encoding, suffix: str) -> Dialect:
         lines.pop()  # it is cut
     said = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     above = 1 if said else 0
-    dialect = best_dialect(lines[above:], COMMON_NAMES, suffix, said[1].decode() if said else None)
+    known = COMMON_NAMES | frozenset(map(plain, names))
+    dialect = best_dialect(lines[above:], known, suffix, said[1].decode() if said else None)
     pieces = islice(bounds(enumerate(lines[above:], start=1 + above), dialect), SAMPLE_ROWS)
     records = [Cells(piece.line, cells) for piece in pieces if (cells := split_piece(piece, dialect).cells)]
     if not records:
         raise DataError(f"{quote(str(path), 200)} has no rows that can be read as CSV.", "Check how it was exported.")
-    found = find_table(dialect, records, COMMON_NAMES)
+    found = find_table(dialect, records, known, said=said is not None)
     return replace(found, preamble=max(found.preamble, above))
 
 
