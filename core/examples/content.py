@@ -9,6 +9,7 @@ from .text import json_text
 from .tool_calls import call
 from .types import Message, Role
 
+ONLY_TEXT = "only text can be trained"
 TEXTS = ("text", "input_text", "output_text")
 THOUGHTS = ("thinking", "reasoning")
 MEDIA = ("image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file")
@@ -36,7 +37,11 @@ def read_content(content: Any, role: Role, more: Mapping[str, Any]) -> list[Mess
             content = [content]
         else:
             return None
-    if not content or not all(isinstance(part, Mapping) and _kind(part) is not None for part in content):
+    if isinstance(content, (list, tuple)) and any(isinstance(part, Mapping) for part in content):
+        content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    if not content:
+        return [Message(role, "")]
+    if not all(isinstance(part, Mapping) and _kind(part) is not None for part in content):
         return None
     return _Turn(role, more).read(content)
 
@@ -93,7 +98,7 @@ class _Turn:
         elif kind in ("tool_result", "toolResult", "functionResponse", "function_response"):
             self.result(kind, part)
         else:
-            raise DataError(f"A message has a part of type {quote(kind)}; only text can be trained.", "Drop it.")
+            raise DataError(f"A message has a part of type {quote(kind)}; {ONLY_TEXT}.", "Drop it.")
 
     def result(self, kind: str, part: Mapping[str, Any]) -> None:
         """A tool's result, which is a message of its own."""
@@ -131,4 +136,4 @@ def _only_text(part: Mapping[str, Any]) -> str:
     if isinstance(part.get("text"), str):
         return part["text"]
     kind = quote(str(part.get("type")))
-    raise DataError(f"A tool result has a part of type {kind}; only text can be trained.", "Drop it.")
+    raise DataError(f"A tool result has a part of type {kind}; {ONLY_TEXT}.", "Drop it.")

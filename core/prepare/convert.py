@@ -1,7 +1,7 @@
 """Examples as records of the format that was asked for."""
 
-import itertools
 from collections.abc import Mapping
+from itertools import pairwise
 
 from ..checks import Check
 from ..examples.convert import losses, to_record
@@ -13,12 +13,15 @@ from .row import Row
 from .tool_calls import look_at_calls
 from .wording import counted
 
+CALLERS = ("assistant", "tool")  # after whom a tool may reply
+
 
 class Convert:
     """The step: one record a row in the target format; what the format cannot hold is counted."""
 
     def __init__(self, plan: Plan) -> None:
         self._format: Format = plan.request.format
+        self._tables = {str(file.path) for file in plan.files if file.kind in ("parquet", "arrow")}
 
     def __call__(self, rows: list[Row], done: Done) -> list[Row]:
         """The rows that go on."""
@@ -31,7 +34,7 @@ class Convert:
         row.prepared = to_record(row.example, self._format)
         row.lost = losses(row.example, self._format)
         done.tally.losses.update(row.lost)
-        look_at_calls(row, done)
+        look_at_calls(row, done, typed=row.place.source in self._tables)
         if odd := _odd_order(row.example):
             done.entries.flag(row.place, "role_order", odd)
         return True
@@ -77,10 +80,12 @@ def _odd_order(example: Example) -> str | None:
     if "system" in roles[1:]:
         return "a system message after the start"
     talk = [role for role in roles if role in ("user", "assistant")]
+    if "tool" in roles and any(one == "tool" and before not in CALLERS for before, one in pairwise(["", *roles])):
+        return "a tool's reply that follows no turn of the assistant"
     if talk[0] != "user":
         return "begins with an answer"
     if talk[-1] != "assistant":
         return "ends without an answer"
-    if "tool" not in roles and any(a == b for a, b in itertools.pairwise(talk)):
+    if "tool" not in roles and any(a == b for a, b in pairwise(talk)):
         return "two turns of one role in a row"
     return None

@@ -6,7 +6,8 @@ A line is {source, line, row_id, action, rule, matched, before, after}:
   raw text of a row that is no record; bytes that are not text stand as {"base64": ...}. `matched` names the row that
   it repeats, or the detail of the rule.
 - changed: `before` and `after` hold the changed texts by their place, such as `messages.0.content`.
-- flagged: kept as it is, but worth a look; `matched` says why.
+- flagged: kept as it is, but worth a look; `matched` says why. Where reading settled what the text says by a rule, such
+  as which of two equal keys counts, `before` is the text.
 
 To undo, prepare again with `restore`: it takes rules and row_ids from here. The digest in a row_id proves that the row
 at its place is still the same.
@@ -56,10 +57,10 @@ class Entries:
         self.changed[rule] += 1
         self._write(place, "changed", rule, (matched, self._shown(before), self._shown(after)))
 
-    def flag(self, place: Place, rule: str, matched: Any) -> None:
-        """A row goes on as it is, but a person should look."""
+    def flag(self, place: Place, rule: str, matched: Any, raw: bytes | None = None) -> None:
+        """A row goes on as it is, but a person should look; `raw` is its text where the record lacks some of it."""
         self.flagged[rule] += 1
-        self._write(place, "flagged", rule, (self._shown(matched), None, None))
+        self._write(place, "flagged", rule, (self._shown(matched), raw and self._shown_bytes(raw), None))
 
     def drop_line(self, place: Place, rule: str, line: bytes, matched: Any) -> None:
         """A row that was ready to be written goes no further; `line` is its JSON."""

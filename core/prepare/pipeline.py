@@ -34,7 +34,7 @@ from .signatures import SAMPLE_ROWS, Template
 from .sources import packing
 from .store import Store
 from .understand import check_names
-from .verdict import listed, unusable_next_step
+from .verdict import listed, place_of, unusable_next_step
 from .wording import counted
 from .worker import Worker
 from .worth import worst
@@ -158,13 +158,13 @@ class Preparation:
             raise DataError(f"There are no rows in {names}.", "Give a file with rows.")
         dropped = self.books.ledger.dropped
         reasons = "".join(
-            f" {quote(place.source, 120)}:{place.line}: {reason}"
-            for reason, place in self.books.tally.unreadable.items()
+            f" {place_of(place)}: {reason}"
+            for reason, place in (*self.books.tally.unreadable.items(), *self.books.tally.unparsed.items())
         )
         reasons += "".join(f" {guess}." for guess in guesses(self.plan)[:3])
         raise DataError(
             f"None of the {self.books.rows_read:,} rows in {names} can be used ({listed(dropped)}).{reasons}",
-            unusable_next_step(dropped),
+            unusable_next_step(dropped, self.books.tally),
         )
 
 

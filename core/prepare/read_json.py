@@ -66,14 +66,20 @@ def parse_json(piece: Piece) -> Found:
     """The object in a piece."""
     try:
         value = lossless_json.loads(piece.raw)
-    except ValueError:
-        return Found(piece.line, piece.raw, None, why_bad(piece.raw))
+    except ValueError as error:
+        return Found(piece.line, piece.raw, None, why_bad(piece.raw), reason=_reason(error))
     if not isinstance(value, dict):
         return Found(piece.line, piece.raw, None, "not_an_object")
     flag = "repeated_key" if lossless_json.repeats_key(piece.raw, value) else None
     if "row_idx" in value and isinstance(value.get("row"), dict):  # as the hub's viewer exports them
         value = value["row"]
     return Found(piece.line, piece.raw, value, flag=flag)
+
+
+def _reason(error: ValueError) -> str | None:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, at character {error.colno} of line {error.lineno} of the record"
+    return str(error) if not isinstance(error, UnicodeError) else None
 
 
 def why_bad(content: bytes) -> str:

@@ -37,6 +37,9 @@ class Found(NamedTuple):
     flag: str | None = None
     """Name of what a person should know of a good record: repeated_key (the last one counts), unescaped_quotes."""
 
+    reason: str | None = None
+    """Why it is bad, where the rule alone does not tell; nothing of its text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -92,8 +92,13 @@ def find(entries: Sequence[str], leave_out: Path | None = None) -> tuple[Path, .
 def left_out(entries: Sequence[str], found: Sequence[Path], output_dir: Path | None) -> tuple[Path, ...]:
     """Files in the folders among the entries that may be data and are not among those found, in order."""
     folders = [Path(entry) for entry in entries if not is_hub_entry(entry) and Path(entry).is_dir()]
-    inside = (path for folder in folders for path in sorted(folder.rglob("*")) if _counts(path, folder, output_dir))
     known = {*found}
+    inside = (
+        path
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if _counts(path, folder, output_dir) or (path.is_symlink() and not path.exists())  # a link to nothing
+    )
     return tuple(dict.fromkeys(path for path in inside if path.resolve() not in known and not _is_companion(path)))
 
 

@@ -33,6 +33,9 @@ class Tally:
     unreadable: dict[str, Place] = field(default_factory=dict)
     """Reasons for which records could not be read as examples, with one place each; the first few."""
 
+    unparsed: dict[str, Place] = field(default_factory=dict)
+    """Reasons for which rows are no JSON, with one place each; the first few."""
+
     refused: dict[str, Place] = field(default_factory=dict)
     """Reasons for which the model's chat template refuses rows, with one place each; the first few."""
 

@@ -5,13 +5,16 @@ rightly: those that write `arguments | tojson` teach a quoted text, those that g
 and those that write it as it is teach JSON that no parser takes.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from ..checks import Check
+from ..errors import DataError
+from ..examples.chat import tools_of
 from ..examples.tool_calls import fault_of
-from ..examples.turns import unread_calls
+from ..examples.turns import names_speakers, unread_calls
 from ..examples.types import ChatExample
 from ..untrusted import quote
 from .batch import Done
@@ -21,22 +24,25 @@ from .tally import Tally, note
 from .wording import counted
 
 RULE = "broken_tool_call"
+NULLS = "null_tool_arguments"
 MANY = 0.1  # share of the rows with calls from which the set teaches broken ones
 SHOWN = 3  # faults named in the check; all are in the ledger
 CALLING = "rows with tool calls"
 
 
-def look_at_calls(row: Row, done: Done) -> None:
-    """Flag the row when one of its calls could not be made as it stands."""
+def look_at_calls(row: Row, done: Done, *, typed: bool) -> None:
+    """Flag the row when a call of it is not as it should be; `typed` when it is from a table of typed columns."""
     if not isinstance(row.example, ChatExample):
         return
     calls = any(message.tool_calls for message in row.example.messages)
     faults = [*_faults(row.example), *_not_read(row.record)]
+    nulls = list(_nulls(row.record)) if typed and calls else []
     if calls or faults:
         done.tally.calling[CALLING] += 1
-    if faults:
-        done.entries.flag(row.place, RULE, "; ".join(faults))
-        note(done.tally.broken_calls, faults[0], row.place)
+    for rule, found in ((RULE, faults), (NULLS, nulls)):
+        if found:
+            done.entries.flag(row.place, rule, "; ".join(found))
+            note(done.tally.broken_calls, found[0], row.place)
 
 
 def _faults(example: ChatExample) -> Iterator[str]:
@@ -47,6 +53,38 @@ def _faults(example: ChatExample) -> Iterator[str]:
             if isinstance(function, Mapping) and (fault := fault_of(function)):
                 yield f"turn {turn}, call {number} ({quote(str(function.get('name')), 40)}): {fault}"
 
+    if (fault := _fault_of_tools(example)) is not None:
+        yield fault
+
+
+def _fault_of_tools(example: ChatExample) -> str | None:
+    """Why a template would not see the definitions in `tools`; None when it does, or when they are about no calls."""
+    tools = example.fields.get("tools")
+    texts = tools if isinstance(tools, list) else [tools]
+    if not texts or not all(isinstance(text, str) and text.lstrip().startswith(("[", "{")) for text in texts):
+        return None
+    try:
+        readable = tools_of(example) is not None or json.loads(str(texts[0])) == []
+    except (DataError, ValueError):
+        return "`tools` is no valid JSON"
+    return None if readable else "`tools` is no list of definitions, so that no chat template would write them"
+
+
+def _nulls(record: Mapping[str, Any]) -> Iterator[str]:
+    """Arguments that are null in a typed table, which gives every row the members that any row has."""
+    turns = next((value for value in record.values() if names_speakers(value) and isinstance(value, list)), [])
+    for number, turn in enumerate(turns, start=1):
+        calls = turn.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") or call
+            if empty := _empty_members(function.get("arguments")):
+                called, listed = quote(str(function.get("name")), 40), ", ".join(quote(name, 40) for name in empty[:5])
+                yield f"turn {number}, call of {called}: {listed} is null, as a typed table writes what a row lacks"
+
+
+def _empty_members(arguments: Any) -> list[str]:
+    return [name for name, value in arguments.items() if value is None] if isinstance(arguments, Mapping) else []
+
 
 def _not_read(record: Mapping[str, Any]) -> Iterator[str]:
     for value in record.values():
@@ -56,27 +94,22 @@ def _not_read(record: Mapping[str, Any]) -> Iterator[str]:
 
 def tool_call_checks(ledger: Ledger, tally: Tally) -> list[Check]:
     """Whether every call in the data could be made; nothing where no row calls a tool."""
-    calling, broken = tally.calling[CALLING], ledger.flagged[RULE]
+    calling, broken, nulls = tally.calling[CALLING], ledger.flagged[RULE], ledger.flagged[NULLS]
     if not calling:
         return []
-    name = "Tool Calls"
-    if not broken:
+    name, found = "Tool Calls", broken + nulls
+    if not found:
         details = f"the arguments of every call are an object ({counted(calling, 'row')} with calls)"
         return [Check(name=name, status="pass", details=details, count=0)]
     shown = "; ".join(_evidence(fault, place) for fault, place in islice(tally.broken_calls.items(), SHOWN))
     details = (
-        f"in {broken:,} of {counted(calling, 'row')} with tool calls one cannot be made; kept as it is, a model would "
-        f"learn to write such calls, or its chat template refuses the row: {shown}"
+        f"in {found:,} of {counted(calling, 'row')} with tool calls one is not as it should be; kept as it is, a model "
+        f"would learn to write such calls, or its chat template refuses the row: {shown}"
     )
-    return [
-        Check(
-            name=name,
-            status="fail" if broken > MANY * calling else "warn",
-            details=details,
-            count=broken,
-            next_step=f"Correct the rows flagged {RULE} in ledger.jsonl at the source, or take them out.",
-        )
-    ]
+    step = f"Correct the rows flagged {RULE} in ledger.jsonl at the source, or take them out." if broken else ""
+    step += f"{' ' if step else ''}For {NULLS}, store the arguments as JSON text in the table." if nulls else ""
+    status = "fail" if broken > MANY * calling else "warn"
+    return [Check(name=name, status=status, details=details, count=found, next_step=step)]
 
 
 def _evidence(fault: str, place: Place) -> str:

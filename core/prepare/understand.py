@@ -1,7 +1,8 @@
 """From a piece of a file to the example in it."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import xxhash
@@ -40,11 +41,13 @@ class Understand:
             digest = xxhash.xxh3_64_intdigest(found.raw)
             place = Place(str(file.path), found.line, row_id(number, digest))
             if found.record is None:
-                done.entries.drop(place, found.problem or "invalid_json", found.raw)
+                done.entries.drop(place, found.problem or "invalid_json", found.raw, matched=found.reason)
+                if found.reason is not None:
+                    note(done.tally.unparsed, found.reason, place)
             elif (row := self._read(place, found.record, done)) is not None:
                 row.number, row.digest = number, digest
                 if found.flag is not None:
-                    done.entries.flag(place, found.flag, READ_AS[found.flag])
+                    done.entries.flag(place, found.flag, READ_AS[found.flag], found.raw)
                 rows.append(row)
         return rows
 
@@ -58,7 +61,7 @@ class Understand:
             elif dialect is not None:
                 example = read_dialect(record, dialect)
             else:
-                raise DataError(f"no known fields among {_fields(record)}", "Say what they are with `columns`.")
+                raise DataError(_unknown(record), "Say what they are with `columns`.")
         except DataError as error:
             note(done.tally.unreadable, error.problem, place)
             done.entries.drop(place, "not_an_example", record, matched=error.problem)
@@ -88,8 +91,15 @@ def _may_be_json(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip().startswith(("[", "{", "array("))
 
 
-def _fields(record: dict[str, Any]) -> str:
-    return ", ".join(quote(str(name), 40) for name in list(record)[:8]) or "none"
+def _unknown(record: Mapping[str, Any]) -> str:
+    """Why a record is of no dialect: what it has is unknown, or what is known is empty."""
+    empty = [name for name, value in record.items() if value is None or value == []]
+    nothing = f"; nothing in {_listed(empty)}" if empty else ""
+    return f"no known fields among {_listed(record)}{nothing}"
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(quote(str(name), 40) for name in islice(names, 8)) or "none"
 
 
 def check_names(request: PrepareRequest, names: Mapping[str, int], template_fields: frozenset[str]) -> None:

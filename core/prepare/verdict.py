@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..checks import Check
+from ..examples.content import ONLY_TEXT
 from ..untrusted import quote
 from .balance import FIELD_NAMES
 from .ledger import Ledger
 from .read import DataFile
 from .request import PrepareRequest
 from .result import Source
+from .row import Place
 from .rules import RULES
 from .tally import Tally
 from .understand import READ_AS
@@ -20,6 +22,7 @@ LATER_RULES = (*FIELD_RULES, *RULES, "too_short", "personal_data", "duplicate", 
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look
 BESIDE = {*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected", "metadata", "meta", "url", "date"}
+NO_MEDIA = "Take out what is no text (pictures, sound, files), or whole rows of it: here text alone is learned."
 SMALL = 100  # examples; the mission holds 100 good ones for a usable set
 
 
@@ -32,17 +35,18 @@ def reading_checks(ledger: Ledger, tally: Tally, files: Sequence[DataFile], rows
     """What reading found: broken rows, records without the needed fields, and the encoding."""
     bad = {rule: count for rule, count in ledger.dropped.items() if rule not in (*LATER_RULES, "undecodable")}
     doubtful = {rule: ledger.flagged[rule] for rule in READ_AS if ledger.flagged[rule]}
-    syntax = _syntax(bad, doubtful, rows_read)
+    syntax = _syntax(bad, doubtful, tally.unparsed, rows_read)
     return [syntax, _fields(ledger, tally, rows_read), _encoding(ledger.dropped["undecodable"], files)]
 
 
-def _syntax(bad: Mapping[str, int], doubtful: Mapping[str, int], rows_read: int) -> Check:
+def _syntax(bad: Mapping[str, int], doubtful: Mapping[str, int], reasons: Mapping[str, Place], rows_read: int) -> Check:
     count = sum(bad.values())
     settled = f"; read by a rule, and flagged: {listed(doubtful)}" if doubtful else ""
     if not count and not doubtful:
         return Check(name="Valid JSON", status="pass", details="0 errors; every row could be parsed", count=0)
     errors = f"{counted(count, 'error')} ({listed(bad)}); each dropped, with its text in ledger.jsonl"
-    details = (errors if count else "0 errors") + settled
+    first = next((f"; the first at {place_of(place)}: {reason}" for reason, place in reasons.items()), "")
+    details = (errors if count else "0 errors") + first + settled
     status = "fail" if count > MANY * rows_read else "warn"
     return Check(
         name="Valid JSON", status=status, details=details, count=count, next_step="Correct these rows at the source."
@@ -53,12 +57,12 @@ def _fields(ledger: Ledger, tally: Tally, rows_read: int) -> Check:
     count = sum(ledger.dropped[rule] for rule in FIELD_RULES)
     if not count:
         return Check(name="Required Fields", status="pass", details="Missing: none", count=0)
-    reasons = [f"{reason} (first in line {place.line})" for reason, place in tally.unreadable.items()]
+    reasons = [f"{reason} (first at {place_of(place)})" for reason, place in tally.unreadable.items()]
     if ledger.dropped["no_prompt"]:
         reasons.append(f"{counted(ledger.dropped['no_prompt'], 'plain text')} without a prompt")
     status = "fail" if count > MANY * rows_read else "warn"
     details = f"Missing in {counted(count, 'row')}, all dropped: {'; '.join(reasons)}"
-    step = "Say with `columns` which field is what, or correct the rows."
+    step = NO_MEDIA if _all_media(tally) else "Say with `columns` which field is what, or correct the rows."
     return Check(name="Required Fields", status=status, details=details, count=count, next_step=step)
 
 
@@ -135,9 +139,15 @@ def warnings(
     return tuple(found)
 
 
-def unusable_next_step(dropped: Mapping[str, int]) -> str:
+def _all_media(tally: Tally) -> bool:
+    return bool(tally.unreadable) and all(ONLY_TEXT in reason for reason in tally.unreadable)
+
+
+def unusable_next_step(dropped: Mapping[str, int], tally: Tally) -> str:
     """What to do when no row is left."""
     main = max(dropped, key=lambda rule: dropped[rule])
+    if main == "not_an_example" and _all_media(tally):
+        return NO_MEDIA
     steps = {
         "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
         "no_prompt": "Plain text has no prompts: pass format: completion.",
@@ -148,6 +158,11 @@ def unusable_next_step(dropped: Mapping[str, int]) -> str:
         "personal_data": "Use pii: redact instead of drop.",
     }
     return steps.get(main, "Check that the file holds records, one a line in JSON Lines.")
+
+
+def place_of(place: Place) -> str:
+    """«rows.jsonl:12», as somebody looks it up."""
+    return quote(f"{place.source}:{place.line}", 160)
 
 
 def listed(counts: Mapping[str, int]) -> str:

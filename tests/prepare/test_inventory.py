@@ -73,9 +73,10 @@ def test_files_of_a_folder_that_are_not_read_are_named_but_not_what_describes_th
     write(settings, "data/more/b.xlsx", b"PK\x03\x04")
     write(settings, "data/c.jsonl.bak", "{}")
     write(settings, "data/d.txt", "Text beside records.")
+    (settings.roots[0] / "data" / "moved.jsonl").symlink_to("gone.jsonl")
     check = prepare(settings, "data", overwrite=True).check("Files")
-    assert (check.status, check.count) == ("warn", 3)
-    for name in ("more/b.xlsx", "c.jsonl.bak", "d.txt"):
+    assert (check.status, check.count) == ("warn", 4)
+    for name in ("more/b.xlsx", "c.jsonl.bak", "d.txt", "moved.jsonl"):
         assert f"{name}»" in check.details
 
 

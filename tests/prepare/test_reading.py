@@ -237,4 +237,61 @@ def test_what_a_reader_settles_by_a_rule_is_flagged_and_told(settings):
     assert ["What is new?", "The last one of two"] in [said(row) for row in outcome.rows]
     [entry] = outcome.ledger
     assert (entry["line"], entry["action"], entry["rule"]) == (1, "flagged", "repeated_key")
+    assert '"answer": "Old"' in entry["before"]  # the value that does not count is not lost
     assert "repeated_key 1" in outcome.check("Valid JSON").details
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"question": "a" "answer": "b"}', "at character 18 of line 1 of the record"),
+        ('{"question": "a", "score": NaN}', "at character 28 of line 1"),
+        ('{"question": "\\ud800 is half a letter"}', "surrogate"),
+        ('{"question": ' + "[" * 300 + "]" * 300 + "}", "nested too deeply"),
+    ],
+)
+def test_a_row_that_is_no_json_says_where_it_breaks_in_check_ledger_and_error(settings, line, reason):
+    outcome = prepare(settings, write(settings, "a.jsonl", LINES + line + "\n"))
+    assert f"the first at «{settings.roots[0] / 'a.jsonl'}:7»: " in outcome.check("Valid JSON").details
+    assert reason in outcome.check("Valid JSON").details
+    assert reason in outcome.ledger[0]["matched"]
+    with pytest.raises(DataError, match=r"b\.jsonl:1»: ") as caught:
+        prepare(settings, write(settings, "b.jsonl", line + "\n"), output_dir="other")
+    assert reason in caught.value.problem
+
+
+def test_what_is_empty_in_a_record_that_cannot_be_used_is_named(settings):
+    rows = [*ROWS, {"question": "What?", "answer": None}, {"messages": []}]
+    details = prepare(settings, write_rows(settings, "a.jsonl", rows)).check("Required Fields").details
+    assert "no known fields among «question», «answer»; nothing in «answer» (first at «" in details
+    assert "no known fields among «messages»; nothing in «messages»" in details
+
+
+def test_rows_with_pictures_are_dropped_with_a_way_out_that_fits(settings):
+    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "data:image/png,x"}}]
+    row = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "A cat."}]}
+    check = prepare(settings, write_rows(settings, "a.jsonl", [*ROWS, row])).check("Required Fields")
+    assert "a part of type «image_url»; only text can be trained" in check.details
+    assert (check.next_step or "").startswith("Take out what is no text")
+    with pytest.raises(DataError) as caught:
+        prepare(settings, write_rows(settings, "b.jsonl", [row]), output_dir="other")
+    assert caught.value.next_step.startswith("Take out what is no text")
+
+
+def test_content_parts_may_be_mixed_with_plain_texts_and_none_at_all_is_an_empty_turn(settings):
+    mixed = [{"type": "text", "text": "What is "}, "it today?"]
+    rows = [
+        {"messages": [{"role": "user", "content": mixed}, {"role": "assistant", "content": "A cat."}]},
+        {"messages": [{"role": "user", "content": []}, {"role": "assistant", "content": "A bird."}]},
+    ]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows))
+    assert [said(row) for row in outcome.rows] == [["What is it today?", "A cat."]]
+    assert outcome.result.dropped_by_reason == {"empty_prompt": 1}
+
+
+def test_a_tools_reply_that_nobody_called_for_is_told(settings):
+    turns = [("user", "How warm is it?"), ("tool", "22"), ("assistant", "It is 22.")]
+    rows = [{"messages": [{"role": role, "content": text} for role, text in order]} for order in (turns, turns[1:])]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", [*ROWS, *rows]), dedup="off")
+    assert outcome.check("Role Order").count == 2
+    assert {entry["matched"] for entry in outcome.ledger} == {"a tool's reply that follows no turn of the assistant"}

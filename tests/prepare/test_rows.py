@@ -249,7 +249,7 @@ def test_the_report_has_the_missions_sections_and_tables(settings):
         "| Unique Examples | 30 |",
         "| Duplicates Removed | 1 |",
         "| Format | openai |",
-        "| Valid JSON | WARN | 1 error (invalid_json 1); each dropped, with its text in ledger.jsonl |",
+        "| Valid JSON | WARN | 1 error (invalid_json 1); each dropped, with its text in ledger.jsonl; the first at ",
         "| train.jsonl | 27 (90%) | Training |",
         "| valid.jsonl | 3 (10%) | Validation |",
         "| Row Accounting | PASS | 33 read = 30 kept + 3 dropped (invalid_json 1, empty_answer 1, duplicate 1) |",

@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from .preparing import pairs, prepare, write_rows
@@ -37,7 +38,7 @@ def test_arguments_that_are_no_object_are_a_check_that_names_line_and_call(setti
     check = outcome.check("Tool Calls")
     assert (check.status, check.count) == ("fail", 1)
     place = f"{settings.roots[0] / 'a.jsonl'}:2"
-    assert "in 1 of 2 rows with tool calls one cannot be made" in check.details
+    assert "in 1 of 2 rows with tool calls one is not as it should be" in check.details
     assert f"«{place}», turn 2, call 1 («get_weather»): the arguments are {fault}" in check.details
     assert "broken_tool_call in ledger.jsonl" in (check.next_step or "")
     assert check.details in outcome.report
@@ -83,6 +84,38 @@ def test_a_few_broken_calls_among_many_whole_ones_are_a_warning(settings):
     rows = [calling(json.dumps({"city": f"Town{i}", "day": i}), f"Town{i} on day{i}") for i in range(20)]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", [*rows, calling("{")]), dedup="off")
     assert outcome.check("Tool Calls").status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("tools", "fault"),
+    [
+        ("[{broken", "no valid JSON"),
+        ('{"type": "function"}', "no list of definitions"),
+        (['{"type": "function"}'], "no list of definitions"),
+        ("[]", None),
+        ('[{"type": "function", "function": {"name": "get_weather"}}]', None),
+        ("hammer, saw", None),
+        (["hammer"], None),
+    ],
+)
+def test_definitions_that_no_template_would_write_are_told(settings, tools, fault):
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", [{**calling("{}"), "tools": tools}]))
+    check = outcome.check("Tool Calls")
+    assert check.status == ("fail" if fault else "pass")
+    assert fault is None or f"a.jsonl:1», `tools` is {fault}" in check.details
+
+
+def test_arguments_that_a_typed_table_filled_up_with_nulls_are_told(settings):
+    table = pl.DataFrame([calling({"city": "Oslo", "day": None}), calling({"city": "Bo", "day": "Monday"}, "Bo")])
+    table.write_parquet(settings.roots[0] / "a.parquet")
+    outcome = prepare(settings, "a.parquet")
+    check = outcome.check("Tool Calls")
+    assert (check.status, check.count) == ("warn", 1)
+    assert "a.parquet:1», turn 2, call of «get_weather»: «day» is null, as a typed table" in check.details
+    assert "store the arguments as JSON text" in (check.next_step or "")
+    assert [(e["line"], e["rule"]) for e in outcome.ledger] == [(1, "null_tool_arguments")]
+    said_so = prepare(settings, write_rows(settings, "a.jsonl", [calling({"day": None})]), output_dir="other")
+    assert said_so.check("Tool Calls").status == "pass"
 
 
 def test_redaction_leaves_the_arguments_of_a_call_the_json_that_they_were(settings):
