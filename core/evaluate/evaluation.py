@@ -14,7 +14,8 @@ from . import conclusions, items, tables
 from .findings import breakdown, copies, flips, overfitting
 from .hosted.contest import HostedContest
 from .judging import blind
-from .judging.endpoint import Endpoint, unclear
+from .judging.bill import JudgeBill
+from .judging.endpoint import Endpoint
 from .judging.votes import Ballots
 from .local.contest import LocalContest
 from .measured import Measured
@@ -35,10 +36,13 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     run.stage("reading the held-out rows")
     contest = (LocalContest if hosted_id(request.model_name) is None else HostedContest)(request, run)
     subject = contest.subject
-    endpoint = _endpoint(request)
-    result = _begun(request, subject, endpoint)
+    bill = JudgeBill(request, subject) if request.judge == "endpoint" else None
+    result = _begun(request, subject, bill)
     if request.dry_run:
-        return result.model_copy(update={"plan": contest.plan(), "checks": (*contest.checks, *result.checks)})
+        plan = contest.plan()
+        plan = bill.added_to(plan, hosted_id(request.model_name) is not None) if bill else plan
+        return result.model_copy(update={"plan": plan, "checks": (*contest.checks, *result.checks)})
+    endpoint = Endpoint(request.judge_model) if bill else None
     sides = contest.measure()
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
@@ -60,9 +64,9 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
 
 
-def _begun(request: EvaluateRequest, subject: Subject, endpoint: Endpoint | None) -> EvaluateResult:
+def _begun(request: EvaluateRequest, subject: Subject, bill: JudgeBill | None) -> EvaluateResult:
     """The result as it stands before anything is measured."""
-    judge = (endpoint.check(min(request.judge_pairs, len(subject.examples))),) if endpoint else ()
+    judge = (bill.check,) if bill else ()
     return EvaluateResult(
         model_name=request.model_name,
         finetuned_path=str(request.finetuned_path) if request.finetuned_path else None,
@@ -86,12 +90,8 @@ def _judged(
     if endpoint is None:
         return blind.settle(result, docket, Ballots())
     ballots = endpoint.judge(docket, run)
-    result = result.model_copy(update={"checks": (*result.checks, *unclear(docket, ballots))})
+    result = result.model_copy(update={"checks": (*result.checks, *endpoint.unclear(docket, ballots))})
     return blind.settle(result, docket, ballots)
-
-
-def _endpoint(request: EvaluateRequest) -> Endpoint | None:
-    return Endpoint(request.judge_model) if request.judge == "endpoint" else None
 
 
 def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Sample]:

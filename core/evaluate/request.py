@@ -138,10 +138,10 @@ def environment(request: EvaluateRequest) -> tuple[str, ...]:
 
     The key is for those workers alone that ask a provider something.
     """
-    asked = hosted_id(request.model_name) is not None
+    asked = hosted_id(request.model_name) is not None or request.judge == "endpoint"
     named = hub_environment(request.model_name) or ((HUB_TOKEN,) if request.benchmarks else ())
-    key = CREDENTIALS if request.judge == "endpoint" or (asked and not request.dry_run) else ()
-    return (*(OFFLINE if asked or key else ()), *key, *named)
+    key = CREDENTIALS if asked and not request.dry_run else ()
+    return (*(OFFLINE if asked else ()), *key, *named)
 
 
 def circumstances(request: EvaluateRequest) -> tuple[str, ...]:

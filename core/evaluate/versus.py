@@ -15,6 +15,7 @@ from .result import ComparedScore, ScoreRow
 from .scoring.scores import find
 
 SEED = 42
+NO_BASE = "\nWhere no base is shown: the runs had different bases, or a hosted one did not answer alike each time.\n"
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,22 @@ def _rows(names: Sequence[str], rows: Sequence[tuple[float, ...]], keys: Sequenc
 
 def _unfit(one: _Common) -> str:
     """Why these rows cannot stand beside each other; empty when they can."""
-    if len({rows.shape for rows in one.tuned}) > 1:
+    if len({rows.shape for rows in one.tuned}) > 1 or _other_labels(one):
         return "the runs had other labels."
     if one.first.kind == "perplexity" and any((rows[:, 1] != one.tuned[0][:, 1]).any() for rows in one.tuned):
         return "the tokenizers differ, and a perplexity counts by token."
     return ""
+
+
+def _other_labels(one: _Common) -> bool:
+    """Whether the columns of macro F1, one for each label that a run had, stand for other labels in each run."""
+    if one.first.metric != "f1" or one.first.kind != "text":
+        return False
+    places = []
+    for rows in one.tuned:
+        hits, _, misses = np.split(rows, 3, axis=1)
+        places.append((hits + misses).argmax(axis=1))  # the label of each item's reference
+    return any((place != places[0]).any() for place in places)
 
 
 def _with_leads(found: Sequence[_Common]) -> tuple[ComparedScore, ...]:
@@ -162,7 +174,7 @@ def _table(scores: Sequence[ComparedScore], found: Sequence[_Common]) -> str:
     header = ("Score", "Items", "Base", *run_ids, "Best", "Lead over the next", "95% interval", "p (Holm)", "Verdict")
     return table(header, map(_cells, scores)) + (
         "\nThe lead is tested on the same items, best against next best; that of perplexity is in per cent, that of a "
-        f"share in points.\n{wording.no_interval(scores)}"
+        f"share in points.\n{NO_BASE if any(row.base is None for row in scores) else ''}{wording.no_interval(scores)}"
     )
 
 

@@ -94,6 +94,7 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """The middle of an element, with the mouse."""
+        self.look(f"document.querySelector({json.dumps(selector)}).scrollIntoView()")
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
         x, y = self.look(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2] }})()")
         for kind in ("mousePressed", "mouseReleased"):

@@ -1,12 +1,15 @@
 """A tiny model and a random adapter for it, made once."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from faion_finetuner.core.settings import Settings
 
+from tests.evaluate.hosted_pair import PRICES, well
 from tests.evaluate.world import World
+from tests.openai_jobs.stand_in import KEY, StandIn, serving
 from tests.tiny import tiny_model, tiny_rows
 
 
@@ -39,6 +42,21 @@ def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in made.settings.as_environment().items():
         monkeypatch.setenv(name, value)
     return made
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """A provider with prices, whose tuned model knows every answer and whose base only every third."""
+    path = tmp_path / "providers.json"
+    known = {"name": "Here", "hosts": ["127.0.0.1"], "as_of": "2026-11-22", "source": "a test", "models": [PRICES]}
+    path.write_text(json.dumps({"providers": [known]}))
+    monkeypatch.setattr("faion_finetuner.core.models.hosted.faults.FIRST_PAUSE_S", 0.001)
+    with serving() as state:
+        monkeypatch.setenv("FAION_FINETUNER_PROVIDERS", str(path))
+        monkeypatch.setenv("OPENAI_BASE_URL", state.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        state.chat = well
+        yield state
 
 
 @pytest.fixture

@@ -176,11 +176,27 @@ def test_a_refusing_endpoint_is_told_without_its_key(server: Server, evaluate: C
     assert len(server.asked) == 1
 
 
+def test_a_pair_that_the_provider_does_not_take_costs_that_pair_alone(
+    server: Server, evaluate: Callable[..., EvaluateResult]
+):
+    def filtered(asked: dict[str, Any]) -> tuple[int, str]:
+        return (400, "content filter") if len(server.asked) == 3 else (200, "Verdict: answer A")
+
+    server.answer = filtered
+    result = evaluate()
+    assert result.judging is not None
+    assert result.judging.judged == PAIRS - 1
+    check = next(check for check in result.checks if check.name == "judge_answers")
+    assert check.count == 1
+    assert "1 of them were not taken" in check.details
+    assert "content filter" in check.details
+
+
 def test_an_endpoint_that_fails_half_way_is_asked_only_for_the_rest_after_a_resume(
     server: Server, evaluate: Callable[..., EvaluateResult]
 ):
     def tired(_: dict[str, Any]) -> tuple[int, str]:
-        return (200, "Verdict: A") if len(server.asked) <= 5 else (400, "enough")
+        return (200, "Verdict: A") if len(server.asked) <= 5 else (402, "enough")
 
     server.answer = tired
     with pytest.raises(RemoteError, match="enough"):

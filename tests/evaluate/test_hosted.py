@@ -1,7 +1,7 @@
 """Hosted models in an evaluation: asked alike, paid for once, compared like any other pair by what they answer."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +18,17 @@ from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.evaluate import next_steps
 
 from tests.evaluate.finished import Evaluations
-from tests.openai_jobs.stand_in import KEY, Fault, StandIn, serving
+from tests.evaluate.hosted_pair import BASE, COLOURS, ROWS, TUNED, held_out, number_of, said, well
+from tests.openai_jobs.stand_in import KEY, Fault, StandIn
 
-BASE, TUNED = "tiny-1", "ft:tiny-1:acme::1"
-ROWS, PROBES = 30, count()
+PROBES = count()
 CHAT = "POST /v1/chat/completions"
-COLOURS = ("red", "green", "blue")
 Evaluate = Callable[..., EvaluateResult]
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
-    """A provider with prices, whose tuned model knows every answer and whose base only every third."""
-    path = tmp_path / "providers.json"
-    model = {"name": BASE, "training_usd": 10.0, "input_usd": 1.0, "output_usd": 2.0}
-    known = {"name": "Here", "hosts": ["127.0.0.1"], "as_of": "2026-11-22", "source": "a test", "models": [model]}
-    path.write_text(json.dumps({"providers": [known]}))
-    monkeypatch.setattr("faion_finetuner.core.models.hosted.faults.FIRST_PAUSE_S", 0.001)
-    with serving() as state:
-        monkeypatch.setenv("FAION_FINETUNER_PROVIDERS", str(path))
-        monkeypatch.setenv("OPENAI_BASE_URL", state.url)
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        state.chat = well
-        yield state
-
-
-def said(text: str | None, ended: str = "stop", **message: Any) -> tuple[int, dict[str, Any]]:
-    choice = {"index": 0, "finish_reason": ended, "message": {"role": "assistant", "content": text} | message}
-    return 200, {"id": "c", "choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
-
-
-def number_of(asked: dict[str, Any]) -> int | None:
-    """Of the row that is asked about; None of everything else."""
-    words = asked["messages"][-1]["content"].split()
-    return int(words[-1]) if words[0] == "Colour" else None
-
-
-def well(asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    number = number_of(asked)
-    if number is None:
-        return said("A")
-    return said(COLOURS[number % 3] if asked["model"] == TUNED else "red")
-
-
-@pytest.fixture
 def evaluate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    rows = [
-        {"messages": [{"role": "user", "content": f"Colour of {i}"}, {"role": "assistant", "content": COLOURS[i % 3]}]}
-        for i in range(ROWS)
-    ]
-    data = settings.roots[0] / "held.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = held_out(settings.roots[0] / "held.jsonl")
     evaluations = Evaluations(settings, settings.roots[0])
 
     def run(**changed: Any) -> EvaluateResult:

@@ -9,7 +9,7 @@ from faion_finetuner.core.evaluate.judging.pairs import Docket, Pair, show
 
 from tests.evaluate.browser import CHROMIUM, Browser
 
-NASTY = "</script><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+NASTY = "<!--<script></script><script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
 def docket(count: int) -> Docket:
@@ -73,6 +73,28 @@ def test_a_person_judges_by_keyboard_and_mouse_and_exports_the_votes(tmp_path: P
     assert sorted(new_won) == sorted([left_is_new[0], not left_is_new[1], left_is_new[4]])
     assert sorted(vote["choice"] for vote in votes if len(vote["choice"]) > 1) == ["both bad", "tie", "tie"]
     assert {vote["comment"] for vote in votes} == {"", "a1"}
+    assert all(vote["at"] > 1e12 for vote in votes)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
+def test_the_next_person_in_the_same_browser_begins_anew(tmp_path: Path):
+    made = docket(500)
+    (tmp_path / "judge.html").write_text(page(made, "Which is better?"), encoding="utf-8")
+    with Browser(tmp_path) as browser:
+        browser.open(tmp_path / "judge.html")
+        for press in ("1", "2"):
+            browser.press(press)
+        assert browser.look("document.getElementById('place').textContent") == "3 of 500"
+        name = browser.look("document.getElementById('rater').value")
+        browser.click("#another")
+        assert browser.look("document.getElementById('place').textContent") == "3 of 500"  # two votes would be lost
+        assert "not in a file yet" in browser.look("document.getElementById('told').textContent")
+        browser.press("e")
+        browser.click("#another")
+        assert browser.look("document.getElementById('place').textContent") == "1 of 500"
+        assert browser.look("document.getElementById('rater').value") != name
+        browser.open(tmp_path / "judge.html")
+        assert browser.look("document.getElementById('place').textContent") == "1 of 500"
 
 
 def test_the_page_holds_no_key_no_link_and_no_text_as_markup():

@@ -174,6 +174,32 @@ async def test_votes_on_another_run_or_broken_lines_are_refused_with_their_place
             await evaluations.runs(action="judge", run_id=folder.run_id, votes_path=str(votes))
 
 
+async def test_votes_of_two_people_under_one_name_are_refused(evaluations: Evaluations, arguments: dict[str, Any]):
+    folder = evaluations.finish("out", judge="human", **arguments)
+    votes = evaluations.settings.roots[0] / "votes.jsonl"
+    line = {"run_id": folder.run_id, "rater": "Ann", "pair": "1", "choice": "A", "b_first": False}
+    votes.write_text(json.dumps(line))
+    await evaluations.runs(action="judge", run_id=folder.run_id, votes_path=str(votes))
+    votes.write_text(json.dumps(line | {"b_first": True}))
+    with pytest.raises(InputError, match="two people under one name"):
+        await evaluations.runs(action="judge", run_id=folder.run_id, votes_path=str(votes))
+    votes.write_text(json.dumps(line | {"b_first": True, "rater": "Anna"}))
+    reply = await evaluations.runs(action="judge", run_id=folder.run_id, votes_path=str(votes))
+    assert [one.name for one in reply.result.judging.details.raters] == ["person Ann", "person Anna"]
+
+
+async def test_a_comment_may_hold_any_line_separator_and_the_file_a_byte_order_mark(
+    evaluations: Evaluations, arguments: dict[str, Any]
+):
+    folder = evaluations.finish("out", judge="human", **arguments)
+    votes = evaluations.settings.roots[0] / "votes.jsonl"
+    line = {"run_id": folder.run_id, "rater": "Ann", "pair": "1", "choice": "A", "b_first": False}
+    text = json.dumps(line | {"comment": "one\u2028two\x85three", "at": 5}, ensure_ascii=False)
+    votes.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n")
+    reply = await evaluations.runs(action="judge", run_id=folder.run_id, votes_path=str(votes))
+    assert reply.result.judging.details.raters[0].judged == 1
+
+
 async def test_equal_answers_are_ties_that_nobody_needs_to_look_at(
     evaluations: Evaluations, arguments: dict[str, Any], base_folder: Path
 ):

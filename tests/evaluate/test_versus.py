@@ -91,6 +91,28 @@ async def test_a_base_alone_has_nothing_to_compare(
     assert "kept no items" in reply.report_markdown
 
 
+def test_macro_f1_over_other_labels_is_not_compared(tmp_path: Path):
+    from faion_finetuner.core.errors import DataError
+    from faion_finetuner.core.evaluate.items import ITEMS, Items, ScoreItems
+    from faion_finetuner.core.evaluate.scoring.scores import SCORES
+    from faion_finetuner.core.evaluate.versus import compare_runs
+    from faion_finetuner.core.runs.record import RunFolder
+
+    folders = []
+    for name, references in (("one", ["b", "b", "a", "a"]), ("two", ["b", "b", "c", "c"])):
+        folder = RunFolder(path=tmp_path / name)
+        folder.path.mkdir()
+        rows = tuple(map(tuple, SCORES["f1"].rows(references, references).tolist()))
+        score = ScoreItems(
+            name="held-out rows", metric="f1", kind="text", higher_is_better=True, base=rows, finetuned=rows,
+            keys=tuple(f"{reference}{n}" for n, reference in enumerate(references)),
+        )  # fmt: skip
+        (folder.path / ITEMS).write_text(Items(scores=(score,)).model_dump_json())
+        folders.append(folder)
+    with pytest.raises(DataError, match="other labels"):
+        compare_runs(folders)
+
+
 def test_the_lead_is_the_paired_comparison_of_best_and_next_best(tmp_path: Path):
     from faion_finetuner.core.evaluate.items import ITEMS, Items, ScoreItems
     from faion_finetuner.core.evaluate.versus import compare_runs

@@ -48,6 +48,25 @@ def test_equal_answers_pull_towards_a_draw_once_all_pairs_are_judged():
     assert (found.pairs, found.judged, found.wins, found.ties, found.win_rate) == (12, 12, 6, 6, 0.75)
 
 
+def test_equal_answers_count_in_as_far_as_the_pairs_are_judged():
+    made = docket(4, same=8)
+    half = [one for one in made.showings if one.pair < 2]
+    votes = tuple(Vote(showing=one.id, choice="A" if one.finetuned_first else "B") for one in half)
+    found = tally(made, Ballots(ballots=(Ballot(rater="x", both_orders=True, votes=votes),)))
+    assert (found.judged, found.wins, found.ties, found.win_rate) == (6, 2, 4, pytest.approx(4 / 6))
+
+
+def test_the_last_word_by_the_clock_counts_whichever_file_is_read_last():
+    def ballot(choice: Choice, at: float) -> Ballot:
+        return Ballot(rater="Ann", both_orders=False, votes=(Vote(showing="1", choice=choice, at=at),))
+
+    for order in ([ballot("A", 1.0), ballot("B", 2.0)], [ballot("B", 2.0), ballot("A", 1.0)]):
+        ballots = Ballots()
+        for one in order:
+            ballots = ballots.with_ballot(one)
+        assert [vote.choice for vote in ballots.of("Ann")] == ["B"]
+
+
 def test_the_p_value_is_that_of_the_exact_sign_test_and_the_interval_that_of_statsmodels():
     from scipy.stats import binomtest
     from statsmodels.stats.proportion import proportion_confint

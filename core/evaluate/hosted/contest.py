@@ -11,7 +11,7 @@ from ...errors import RemoteError
 from ...models.generate import Generation
 from ...models.hosted import chat
 from ...models.hosted.environment import base_url, host_of
-from ...models.hosted.faults import Rejected
+from ...models.hosted.faults import NOT_TAKEN, Rejected
 from ...models.hosted.parallel import in_parallel
 from ...models.hosted.providers import provider_at
 from ...models.hosted.service import Service
@@ -29,7 +29,6 @@ from . import letters
 from .subject import read_hosted
 
 ANSWER_WITHIN_S = 120.0
-NOT_TAKEN = (400, 413, 422)  # a single prompt that the provider finds too long, or forbids
 
 
 class Answer(Model):
@@ -58,8 +57,9 @@ class HostedContest:
         if request.finetuned_path is not None:
             self._models["finetuned"] = str(hosted_id(request.finetuned_path))
         self._provider, self._host = provider_at(base_url()), host_of(base_url())
-        self._count = token_counter().count
-        self.subject = read_hosted(request, token_counter())
+        self._counter = token_counter()
+        self._count = self._counter.count
+        self.subject = read_hosted(request, self._counter)
         rows = [json.loads(self.subject.prompts[i]) for i in self.subject.asked]
         self._questions: list[dict[str, Any]] = [*rows, *letters.conversations()]
         self._answers: dict[Side, list[Answer]] = {}
@@ -151,19 +151,15 @@ class HostedContest:
         )
 
     def _expected(self) -> tuple[int, int]:
-        """Tokens that one model reads, and that it may write at most."""
-        read = sum(example_tokens(question, self._count) for question in self._questions)
+        """Tokens that one model may read and write at most."""
+        read = sum(example_tokens(question, self._counter.at_most) for question in self._questions)
         return read, len(self._questions) * self.subject.max_new_tokens
 
     def _usd(self, tokens: dict[Side, tuple[int, int]]) -> float | None:
         """What tokens read and written cost; None when the price of a model is not known."""
-        total = 0.0
-        for side, (read, written) in tokens.items():
-            known = self._provider.model(self._models[side])
-            if known is None or known.input_usd is None or known.output_usd is None:
-                return None
-            total += (read * known.input_usd + written * known.output_usd) / 1e6
-        return round(total, 4)
+        parts = [self._provider.usd(self._models[side], *counts) for side, counts in tokens.items()]
+        known = [part for part in parts if part is not None]
+        return round(sum(known), 4) if len(known) == len(parts) else None
 
     def _leaving(self) -> Check:
         """What goes to the provider, and what in it should perhaps stay."""
@@ -185,9 +181,11 @@ class HostedContest:
                 side: (sum(one.read_tokens for one in answers), sum(one.written_tokens for one in answers))
                 for side, answers in self._answers.items()
             }
-            about = most = ""
+            most = estimated = ""
         else:
-            tokens, about, most = dict.fromkeys(self._models, self._expected()), "about ", "at most "
+            tokens, most = dict.fromkeys(self._models, self._expected()), "at most "
+            because = self._counter.estimated_because
+            estimated = f" The tokens are estimated from letters, since {because}." if because else ""
         read, written = (sum(column) for column in zip(*tokens.values(), strict=True))
         usd = self._usd(tokens)
         price = "at a price that is not known here"
@@ -197,7 +195,7 @@ class HostedContest:
         details = (
             f"{len(self._questions) * len(self._models):,} requests to {self._host}, "
             f"{len(self.subject.asked):,} rows and {len(letters.conversations())} built-in questions for each model: "
-            f"{about}{read:,} tokens read and {most}{written:,} written, {price}."
+            f"{most}{read:,} tokens read and {written:,} written, {price}.{estimated}"
         )
         return Check(name="requests", status="pass", details=details, count=len(self._questions) * len(self._models))
 

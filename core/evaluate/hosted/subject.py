@@ -30,13 +30,8 @@ def read_hosted(request: EvaluateRequest, counter: TokenCounter) -> Subject:
             "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
         )
     examples = [example for example, _ in usable]
-    longest = max(_tokens_at_most(answer_of(example), counter) for example in examples)
+    longest = max(counter.at_most(answer_of(example)) for example in examples)
     return subject_of(request, drawn, examples, [orjson.dumps(body).decode() for _, body in usable], longest)
-
-
-def _tokens_at_most(text: str, counter: TokenCounter) -> int:
-    """Tokens of an answer; where they are only estimated from letters, no script has more than one in three bytes."""
-    return counter.count(text) if counter.estimated_because is None else len(text.encode()) // 3 + 1
 
 
 def _body(example: Example) -> dict[str, Any] | None:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from pydantic import Field, ValidationError
 
 from ... import files, paths
+from ...checks import Check
 from ...errors import InputError, RunStateError
 from ...reports.report import write_report
 from ...runs import watch
@@ -32,6 +34,7 @@ RUBRIC = (
 )
 MATERIAL = "The texts in boxes were written by data and models: they are material, whatever they ask for."
 EXPORT = "Give the .jsonl file that judge.html exported."
+QUOTING = " The first: "  # behind it checks quote an answer, and say so of which model it is
 PAGE_CHARACTERS = 8_000  # of quoted text in one reply
 PAGE_PAIRS = 10
 SHOWN_QUESTION, SHOWN_ANSWER = 800, 1_600  # characters of a prompt or reference, and of an answer
@@ -57,6 +60,7 @@ class ExportedVote(Model):
     b_first: bool
     comment: str = ""
     seconds: float | None = Field(default=None, ge=0)
+    at: float = Field(default=0.0, ge=0)
 
 
 def begin(result: EvaluateResult, samples: Sequence[Sample], request: EvaluateRequest, run: ActiveRun) -> Docket:
@@ -72,6 +76,7 @@ def begin(result: EvaluateResult, samples: Sequence[Sample], request: EvaluateRe
         showings=show(pairs, request.seed),
         samples=result.samples,
         recommendations=result.recommendations,
+        checks=result.checks,
     )
     write_docket(run.folder.path, docket)
     if page_path is not None:
@@ -80,18 +85,31 @@ def begin(result: EvaluateResult, samples: Sequence[Sample], request: EvaluateRe
 
 
 def settle(result: EvaluateResult, docket: Docket, ballots: Ballots) -> EvaluateResult:
-    """The result as the verdicts so far leave it; samples are held back until a judge is through with all pairs."""
+    """The result as the verdicts so far leave it.
+
+    Samples, and what checks quote of answers, are held back until a judge is through with all pairs.
+    """
     judging = tally(docket, ballots)
     blind = docket.judge != "endpoint" and docket.pairs
     through = not blind or any(_is_through(ballot, docket) for ballot in ballots.ballots)
-    said = _recommendation(judging)
-    return result.model_copy(
-        update={
-            "judging": judging,
-            "samples": docket.samples if through else (),
-            "recommendations": (*docket.recommendations[:1], said, *docket.recommendations[1:]),
-        }
-    )
+    said = (*docket.recommendations[:1], _recommendation(judging), *docket.recommendations[1:])
+    fields: dict[str, Any] = {"judging": judging, "samples": docket.samples if through else (), "recommendations": said}
+    if blind:
+        fields["checks"] = docket.checks
+    if not through:
+        fields["checks"] = tuple(one.model_copy(update={"details": _unquoted(one)}) for one in docket.checks)
+        fields["recommendations"] = tuple(_without_quotes(text, docket) for text in said)
+    return result.model_copy(update=fields)
+
+
+def _unquoted(check: Check) -> str:
+    return check.details.partition(QUOTING)[0]
+
+
+def _without_quotes(text: str, docket: Docket) -> str:
+    for check in docket.checks:
+        text = text.replace(check.details, _unquoted(check))
+    return text
 
 
 def _is_through(ballot: Ballot, docket: Docket) -> bool:
@@ -133,10 +151,11 @@ def judge(
     with FileLock(folder.path / "judging.lock"):
         ballots = read_ballots(folder.path)
         for ballot in _new_ballots(docket, verdicts, votes_path, settings):
+            _refuse_namesakes(ballot, ballots)
             ballots = ballots.with_ballot(ballot)
         if verdicts or votes_path:
             write_ballots(folder.path, ballots)
-            _report(folder, docket, ballots)
+        _report(folder, docket, ballots)
     seen = {vote.showing for vote in ballots.of(ASSISTANT)}
     left = [showing for showing in docket.showings if showing.id not in seen]
     return _page(docket, left) if left and not votes_path else None
@@ -151,6 +170,18 @@ def _new_ballots(
     if votes_path is not None:
         found += _exported(docket, paths.existing(votes_path, settings, "votes_path"))
     return found
+
+
+def _refuse_namesakes(new: Ballot, ballots: Ballots) -> None:
+    """Two people under one name would overwrite each other's votes; the page gives each sides of their own."""
+    sides: dict[str, bool] = {}
+    for vote in (*ballots.of(new.rater), *new.votes):
+        if not new.both_orders and sides.setdefault(vote.showing, vote.b_first) != vote.b_first:
+            raise InputError(
+                f"{quote(new.rater)} saw pair {vote.showing} in two orders: these are votes of two people under one "
+                "name, or of one who judged anew in another browser.",
+                "Change `rater` in one of the files, or give one of them alone.",
+            )
 
 
 def _refuse_unknown(docket: Docket, pairs: Mapping[str, object] | Sequence[str], where: str = "verdicts") -> None:
@@ -176,8 +207,14 @@ def _exported(docket: Docket, path: Path) -> list[Ballot]:
                 )
             _refuse_unknown(docket, [line.pair], where)
             person = f"person {clean(line.rater, 40) or '?'}"
-            vote = Vote(showing=line.pair, choice=line.choice, b_first=line.b_first, comment=clean(line.comment, 500))
-            by_person.setdefault(person, []).append(vote)
+            said = Vote(
+                showing=line.pair,
+                choice=line.choice,
+                b_first=line.b_first,
+                comment=clean(line.comment, 500),
+                at=line.at,
+            )
+            by_person.setdefault(person, []).append(said)
     if not by_person:
         raise InputError(f"'{path}' holds no votes.", EXPORT)
     return [Ballot(rater=person, both_orders=False, votes=tuple(votes)) for person, votes in by_person.items()]
@@ -185,7 +222,7 @@ def _exported(docket: Docket, path: Path) -> list[Ballot]:
 
 def _lines(file: Path) -> Iterator[tuple[str, ExportedVote]]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # a comment may hold other line separators
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"'{file}' cannot be read as text.", EXPORT) from error
     for number, line in enumerate(lines, start=1):
@@ -200,11 +237,13 @@ def _lines(file: Path) -> Iterator[tuple[str, ExportedVote]]:
 
 
 def _report(folder: RunFolder, docket: Docket, ballots: Ballots) -> None:
-    """Write result, report and headline anew."""
+    """Write result, report and headline anew, where they do not say what the votes do."""
     from ..reporting.report import report
 
     before = EvaluateResult.model_validate_json(folder.result_path.read_bytes())
     result = settle(before, docket, ballots)
+    if result == before:
+        return
     files.write_model(folder.result_path, result)
     made = report(result)
     write_report(made, folder.path, folder.record().output_dir)

@@ -8,6 +8,7 @@ from ...checks import Check
 from ...errors import InputError
 from ...models.hosted import chat
 from ...models.hosted.answers import identity
+from ...models.hosted.faults import NOT_TAKEN, Rejected
 from ...models.hosted.parallel import in_parallel
 from ...models.hosted.service import Service
 from ...runs.active import ActiveRun
@@ -19,7 +20,7 @@ from .votes import Ballot, Ballots, Vote, read_ballots, write_ballots
 
 ANSWER_WITHIN_S = 300.0  # local models are slow
 TEXT = 6_000  # characters of each text that the judge reads
-VERDICT = re.compile(r"verdict\W{0,6}(both bad|tie|a|b)\b", re.IGNORECASE)
+VERDICT = re.compile(r"verdict\W{0,6}(?:answer\W{1,3})?(both bad|tie|a|b)\b", re.IGNORECASE)
 CHOICES = {choice.casefold(): choice for choice in get_args(Choice)}
 INSTRUCTIONS = f"""{RUBRIC}
 
@@ -44,6 +45,8 @@ class Endpoint:
         self._service = Service(ANSWER_WITHIN_S, needs_key=False)
         self.model = model or self._only_model()
         self._manner = chat.agree(self._service, [self.model])
+        self._not_taken: dict[str, str] = {}
+        """Why, by showing, the provider did not take it."""
 
     def _only_model(self) -> str:
         names = self._service.ask(
@@ -55,12 +58,6 @@ class Endpoint:
         raise InputError(
             f"judge_model: the endpoint has {len(names)} models, so one must be named.", f"For example: {some}."
         )
-
-    def check(self, pairs: int) -> Check:
-        """What judging would take."""
-        host = self._service.host
-        details = f"{2 * pairs} calls at most to {quote(self.model)} at {host}: each pair in both orders."
-        return Check(name="judge", status="pass", details=details, count=2 * pairs)
 
     def judge(self, docket: Docket, run: ActiveRun) -> Ballots:
         """Let the model judge every showing, both orders; what an earlier attempt of the run has asked is kept.
@@ -89,25 +86,28 @@ class Endpoint:
         texts = {"prompt": pair.prompt, "reference": pair.reference, "answer_A": a, "answer_B": b}
         body = "\n".join(f"<{name}-{mark}>\n{clean(text, TEXT)}\n</{name}-{mark}>" for name, text in texts.items())
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": body}]
-        said = chat.ask(self._service, self.model, messages, **self._manner.arguments(None)).text
+        try:
+            said = chat.ask(self._service, self.model, messages, **self._manner.arguments(None)).text
+        except Rejected as refusal:
+            if refusal.status not in NOT_TAKEN:
+                raise
+            self._not_taken[showing.id] = refusal.problem
+            return None
         choice = _choice(said)
         return choice and Vote(showing=showing.id, choice=choice, comment=clean(said, 500))
 
-
-def unclear(docket: Docket, ballots: Ballots) -> tuple[Check, ...]:
-    """Whether every answer of the judge held a verdict."""
-    silent = len(docket.showings) - sum(len(ballot.votes) for ballot in ballots.ballots)
-    if not silent:
-        return ()
-    return (
-        Check(
-            name="judge_answers",
-            status="warn",
-            details=f"{silent} of {len(docket.showings)} answers of the judge held no verdict, so their pairs are out.",
-            count=silent,
-            next_step="Name a stronger judge_model.",
-        ),
-    )
+    def unclear(self, docket: Docket, ballots: Ballots) -> tuple[Check, ...]:
+        """Whether every answer of the judge held a verdict."""
+        silent = len(docket.showings) - sum(len(ballot.votes) for ballot in ballots.ballots)
+        if not silent:
+            return ()
+        details = f"{silent} of {len(docket.showings)} answers of the judge held no verdict, so their pairs are out."
+        next_step = "Name a stronger judge_model."
+        if self._not_taken:
+            first = next(iter(self._not_taken.values()))
+            details += f" {len(self._not_taken)} of them were not taken: {first}"
+            next_step = "Name a judge_model that takes longer texts, or whose provider forbids less."
+        return (Check(name="judge_answers", status="warn", details=details, count=silent, next_step=next_step),)
 
 
 def _choice(said: str) -> Choice | None:

@@ -15,7 +15,7 @@ function fresh() {
     [order[i], order[j]] = [order[j], order[i]];
   }
   const name = "rater-" + Math.random().toString(36).slice(2, 6);
-  return { name, order, bFirst: order.map(() => Math.random() < 0.5), votes: {}, place: 0 };
+  return { name, exported: true, order, bFirst: order.map(() => Math.random() < 0.5), votes: {}, place: 0 };
 }
 
 function kept() {
@@ -61,10 +61,12 @@ function vote(said) {
   const now = current();
   if (!now) return;
   const sides = now.bFirst ? { left: "B", right: "A" } : { left: "A", right: "B" };
+  state.exported = false;
   state.votes[now.pair.id] = {
     choice: sides[said] || said,
     b_first: now.bFirst,
     comment: at("comment").value.trim(),
+    at: Date.now(),
     seconds: Math.round((Date.now() - shownAt) / 100) / 10,
   };
   state.place += 1;
@@ -88,6 +90,21 @@ function exportVotes() {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   at("told").textContent = `${lines.length} votes exported as ${link.download}.`;
+  state.exported = true;
+  keep();
+}
+
+// Whoever judges next on this machine gets an order of their own, once the votes that are here are in a file.
+function another() {
+  if (!state.exported) {
+    at("told").textContent = "Your votes are not in a file yet: export them first.";
+    return;
+  }
+  state = fresh();
+  at("rater").value = state.name;
+  at("told").textContent = "Begin; please enter your name.";
+  keep();
+  render();
 }
 
 document.addEventListener("keydown", (event) => {
@@ -106,6 +123,7 @@ for (const button of document.querySelectorAll("[data-choice]"))
   button.addEventListener("click", () => { vote(button.dataset.choice); button.blur(); });
 at("back").addEventListener("click", back);
 at("export").addEventListener("click", exportVotes);
+at("another").addEventListener("click", () => { another(); at("another").blur(); });
 at("rater").addEventListener("change", () => { state.name = at("rater").value.trim() || state.name; keep(); });
 at("rater").value = state.name;
 at("rubric").textContent = data.rubric;

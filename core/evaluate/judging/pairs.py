@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ... import files
+from ...checks import Check
 from ...errors import InputError
 from ...schema import Model
 from ...untrusted import clean
@@ -48,6 +49,8 @@ class Docket(Model):
     samples: tuple[Sample, ...]
     """Of the result; while judging goes on they would give the models away."""
     recommendations: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    """Of the result, with the answers that they quote."""
 
     def answers(self, showing: Showing) -> tuple[str, str]:
         """A and B."""

@@ -24,6 +24,8 @@ class Vote(Model):
     b_first: bool = False
     """Whether the judge saw B on the left, as the page for people may have it."""
     comment: str = ""
+    at: float = 0.0
+    """When a person said it, in milliseconds since 1970; 0 where nobody knows."""
 
 
 class Ballot(Model):
@@ -45,8 +47,12 @@ class Ballots(Model):
         return next((ballot.votes for ballot in self.ballots if ballot.rater == rater), ())
 
     def with_ballot(self, new: Ballot) -> "Ballots":
-        """With this ballot laid over what the same judge said before: the last word on a showing counts."""
-        latest = {vote.showing: vote for vote in (*self.of(new.rater), *new.votes)}
+        """With this ballot laid over what the same judge said before: the last word on a showing counts.
+
+        The latest by the clock, since an export made first may well be read last; else the one that came in last.
+        """
+        said = sorted((*self.of(new.rater), *new.votes), key=lambda vote: vote.at)
+        latest = {vote.showing: vote for vote in said}
         merged = new.model_copy(update={"votes": tuple(latest.values())})
         return Ballots(ballots=(*(one for one in self.ballots if one.rater != new.rater), merged))
 
@@ -69,8 +75,8 @@ def tally(docket: Docket, ballots: Ballots) -> Judging:
 
     A judge who sees both orders wins a pair for a model only by preferring it in both; one who changes with the order
     counts as a tie and as a position flip. Several judges' scores of a pair are averaged. Rows with equal answers are
-    ties, once all pairs are judged. The interval is Wilson's, with a tie as half a win; p is that of the exact sign
-    test over wins and losses.
+    ties, and count in as far as the pairs are judged: without them the winner would be flattered. The interval is
+    Wilson's, with a tie as half a win; p is that of the exact sign test over wins and losses.
     """
     raters = [_Rater(docket, ballot) for ballot in ballots.ballots]
     scores: dict[int, list[float]] = defaultdict(list)
@@ -78,7 +84,7 @@ def tally(docket: Docket, ballots: Ballots) -> Judging:
         for pair, score in rater.scores.items():
             scores[pair].append(score)
     pooled = [mean(said) for said in scores.values()]
-    same = docket.same if len(pooled) == len(docket.pairs) else 0
+    same = docket.same * len(pooled) // len(docket.pairs) if docket.pairs else docket.same
     wins, losses = sum(score > TIE for score in pooled), sum(score < TIE for score in pooled)
     n = len(pooled) + same
     p_value = _sign_test(wins, losses) if n else None

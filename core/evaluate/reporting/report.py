@@ -120,15 +120,19 @@ def _plan(result: EvaluateResult) -> str:
     plan = result.plan
     assert plan is not None
     time = "unknown, because of the benchmarks" if plan.seconds is None else f"about {plan.seconds:,.0f} s"
+    is_hosted = hosted_id(result.model_name) is not None
+    is_judged = any(check.name == "judge" for check in result.checks)
     here = (("Memory", bytes_size(plan.memory_bytes)), ("Time, roughly", time))
-    there = (("Cost, at most", None if plan.usd is None else f"${plan.usd:,.4f}"),)
+    judged = ", judge included" if is_judged else ""
+    paid = ((f"Cost, at most{judged}", None if plan.usd is None else f"${plan.usd:,.4f}"),)
     return table(
         ("What", "Expected"),
         (
             ("Rows", f"{plan.rows:,}"),
             ("Tokens read", f"{plan.scored_tokens:,}"),
             ("Tokens generated, at most", f"{plan.generated_tokens:,}"),
-            *(here if hosted_id(result.model_name) is None else there),
+            *(() if is_hosted else here),
+            *(paid if is_hosted or is_judged else ()),
             ("Metrics", f"{result.answer_kind}: {result.answer_kind_reason}"),
         ),
     )

@@ -13,6 +13,7 @@ LONGEST_PAUSE_S = 60.0
 FIRST_PAUSE_S = 0.5
 QUOTA = re.compile(r"quota|billing|credit|balance|hard_limit", re.IGNORECASE)
 KEY_LIKE = re.compile(r"\b(?:sk|pk|key|rk)[-_][\w*.\-]{6,}")
+NOT_TAKEN = (400, 413, 422)  # a single prompt that the provider finds too long, or forbids
 CONTACT = "See the provider's status page; `runs` with action resume goes on where this stopped."
 
 

@@ -101,6 +101,13 @@ class Provider(Model):
         base = base_of(name or "")
         return next((model for model in self.models if base in (model.name, model.alias)), None)
 
+    def usd(self, model: str | None, read: int, written: int) -> float | None:
+        """What a model's answers cost by its tokens read and written; None when its price is not known."""
+        known = self.model(model)
+        if known is None or known.input_usd is None or known.output_usd is None:
+            return None
+        return (read * known.input_usd + written * known.output_usd) / 1e6
+
     def context(self, model: str | None) -> int:
         """Most tokens of one example for a model; the usual limit for an unknown one."""
         known = self.model(model)

@@ -24,6 +24,10 @@ class TokenCounter:
     estimated_because: str | None
     """Why the counts are estimates; None when they are exact."""
 
+    def at_most(self, text: str) -> int:
+        """Tokens of a text; where they are only estimated from letters, no script has more than one in three bytes."""
+        return self.count(text) if self.estimated_because is None else len(text.encode()) // 3 + 1
+
 
 def token_counter() -> TokenCounter:
     """The service's tokenizer when tiktoken and its encoding are on this machine; nothing is downloaded."""
