@@ -126,7 +126,7 @@ class Exporter:
             status=verdict.status,
             engine=asker.name,
             question=expected.answers[0].question,
-            answer=asked.answers[0] if asked.answers else None,
+            answer=next(iter(_texts(asked, self.chat)), None),
             greedy_agreement=verdict.agreement,
             loss=mean_loss(asked.scored) if asked.scored else None,
             merged_loss=expected.loss,
@@ -180,9 +180,10 @@ def judge(asked: Asked, expected: Expectation, chat: ChatTokenizer, quantization
     """
     if asked.answers is None:
         return Verdict("fail", None, f"Loading and asking it {asked.ended.how}: {asked.ended.says(200) or 'no words'}")
-    if not any(asked.answers) and any(one.text for one in expected.answers):
+    found = _texts(asked, chat)
+    if not any(found) and any(one.text for one in expected.answers):
         return Verdict("fail", 0.0, "It answers nothing where the merged model answers.")
-    alike = [_alike(chat, one.text, found) for one, found in zip(expected.answers, asked.answers, strict=True)]
+    alike = [_alike(chat, one.text, text) for one, text in zip(expected.answers, found, strict=True)]
     same = sum(share == 1 for share in alike)
     answers = f"{same} of {len(alike)} whole answers are the same."
     if asked.scored:
@@ -200,6 +201,11 @@ def judge(asked: Asked, expected: Expectation, chat: ChatTokenizer, quantization
         return Verdict("warn", share, f"{details} Not one of them begins as the merged model's does.")
     least = SAME_AGREEMENT if quantization in SIXTEEN_BITS else MIN_AGREEMENT
     return Verdict("pass" if share >= least else "warn", share, details)
+
+
+def _texts(asked: Asked, chat: ChatTokenizer) -> list[str]:
+    """The answers as the model's own tokenizer writes them, which is how the expected ones were written."""
+    return [answer if isinstance(answer, str) else chat.decode(answer) for answer in asked.answers or ()]
 
 
 def _alike(chat: ChatTokenizer, expected: str, found: str) -> float:

@@ -67,6 +67,16 @@ def test_all_formats_are_made_asked_and_told(settings, base):
     ]  # fmt: skip
 
 
+def test_characters_that_are_split_over_tokens_are_the_same_answer(settings, base):
+    """A model that says one emoji again and again, whose four bytes are four tokens."""
+    emoji = always_says(base, "🙂")
+    result = merge(settings, model_name=str(base), output_dir=settings.roots[0] / "out", gguf=("f16",))
+    check = proof(result.exports[0])
+    assert check.answer == 6 * emoji  # 24 tokens
+    assert check.status == "pass"
+    assert check.details.endswith("4 of 4 whole answers are the same.")
+
+
 def test_f16_that_nobody_asked_for_does_not_stay(settings, base):
     out = settings.roots[0] / "out"
     result = merge(settings, model_name=str(base), output_dir=out, gguf=("q8_0",))
@@ -275,6 +285,28 @@ def test_the_output_folder_of_a_train_run_means_its_adapter(settings, base):
     result = merge(settings, model_name=str(base), adapter_path=adapter.parent, output_dir="out", verify=False)
     assert result.adapter_paths == (adapter,)
     assert any(check.name == "verification_off" for check in result.checks)
+
+
+def always_says(base: Path, text: str) -> str:
+    """Change a tiny model's weights so that it says the text's tokens in turn, whatever it is asked."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokens = AutoTokenizer.from_pretrained(base)(text)["input_ids"]
+    assert len(tokens) > 1
+    model = AutoModelForCausalLM.from_pretrained(tiny_model(base, tied=False), dtype=torch.float32)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        known, wanted = model.get_input_embeddings().weight.zero_(), model.lm_head.weight.zero_()
+        known[:, 0] = 1  # a direction for every other token, which the first one follows
+        for place, token in enumerate(tokens, start=1):
+            known[token] = torch.eye(known.shape[1])[place]
+            wanted[tokens[place % len(tokens)], place] = 1
+        wanted[tokens[0], 0] = 1
+    model.save_pretrained(base)
+    return text
 
 
 def proof(export: Export) -> GgufVerification:

@@ -31,20 +31,17 @@ def quantize(source: str, target: str, file_type: str) -> None:
 def ask(model: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Answer each [prompt, max_tokens] greedily, and say what it makes of each [token ids, place of the answer].
 
-    Nothing is added to a prompt; special tokens written in it count.
+    Answers are token ids: cyllama's own texts lose characters that are split over several tokens. Nothing is added to a
+    prompt; special tokens written in it count.
     """
-    from cyllama import LLM, GenerationConfig
-
-    said, scored = [], []
-    with LLM(model) as llm:
-        for prompt, max_tokens in asked["questions"]:
-            config = GenerationConfig(
-                temperature=0.0, repeat_penalty=1.0, max_tokens=max_tokens, add_bos=False, parse_special=True
-            )
-            ids = list(llm.vocab.tokenize(prompt, add_special=False, parse_special=True))
-            said.append({"text": str(llm(prompt, config)), "prompt_ids": ids})
-    if asked["texts"]:
-        scored = list(score(model, asked["texts"]))
+    said: list[dict[str, Any]] = []
+    if asked["questions"]:
+        prompts, limits = zip(*asked["questions"], strict=True)
+        read = tokenize(model, {"texts": prompts, "add_special": False})
+        given = answer(model, {"prompts": prompts, "max_tokens": max(limits)})
+        answers = {one["index"]: one["ids"] for one in given}
+        said = [{"ids": answers[n][: limits[n]], "prompt_ids": ids} for n, ids in enumerate(read)]
+    scored = list(score(model, asked["texts"])) if asked["texts"] else []
     yield {"answers": said, "scored": scored}
 
 

@@ -46,8 +46,8 @@ class Scored:
 class Asked:
     """What came of loading a GGUF file and asking it."""
 
-    answers: tuple[str, ...] | None
-    """None when it crashed or did not end well."""
+    answers: tuple[str | tuple[int, ...], ...] | None
+    """Texts, or tokens where the engine tells those; None when it crashed or did not end well."""
     prompt_ids: tuple[tuple[int, ...], ...] | None
     """How its own tokenizer reads the prompts; None where the engine does not tell."""
     scored: tuple[Scored, ...] | None
@@ -89,7 +89,7 @@ class Cyllama:
         (reply,) = found.replies
         said, scored = reply["answers"], reply["scored"]
         return Asked(
-            answers=tuple(one["text"] for one in said),
+            answers=tuple(tuple(one["ids"]) for one in said),
             prompt_ids=tuple(tuple(one["prompt_ids"]) for one in said),
             scored=tuple(Scored(tuple(one["losses"]), tuple(one["likeliest"])) for one in scored),
             ended=found.ended,
