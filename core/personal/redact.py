@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ..lossless_json import texts_in
+from ..lossless_json import Number, texts_in
 from .kinds import PLACEHOLDER, Kind, Span, digits
 from .names import NameFinder
 from .patterns import find
 
+NUMBER_LIKE = re.compile(r"\+?\d[\d ()./-]{4,28}\d")
 JSON_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<number>[-+.\deE]+)')
 
 
@@ -74,6 +75,16 @@ class Redactor:
         return self._placeholders[key]
 
 
+def in_context(name: str, value: Any) -> str:
+    """What must be read before a member's value to know what it is: its name, where the value is but a number.
+
+    4155550132 may be anything; under `phone` it is a phone number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, Number)):
+        return ""
+    return f"{name}: " if NUMBER_LIKE.fullmatch(str(value)) else ""
+
+
 def _numbers_of_json(text: str) -> list[tuple[int, int]]:
     """Where the numbers of a text that is a JSON object or list stand, such as a tool call's arguments."""
     if text.lstrip()[:1] not in ("{", "["):
@@ -107,7 +118,15 @@ def _redact_json(value: Any, redactor: Redactor) -> Any:
     if isinstance(value, str):
         return redactor.redact(value)
     if isinstance(value, dict):
-        return {key: _redact_json(part, redactor) for key, part in value.items()}
+        return {key: _redact_member(key, part, redactor) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_redact_json(part, redactor) for part in value]
     return value
+
+
+def _redact_member(name: str, value: Any, redactor: Redactor) -> Any:
+    context = in_context(name, value)
+    if not context:
+        return _redact_json(value, redactor)
+    text = redactor.redact(f"{context}{value}").removeprefix(context)
+    return value if text == str(value) else text

@@ -75,8 +75,10 @@ def _odd_order(example: Example) -> str | None:
     if not isinstance(example, ChatExample):
         return None
     roles = [message.role for message in example.messages]
-    if roles == ["user", "assistant"]:
+    if roles == ["user", "assistant"] and example.rejected is None:
         return None
+    if example.rejected is not None and roles[example.rejected.after : example.rejected.after + 1] == ["user"]:
+        return "the two answers of a pair are to different questions"
     if "system" in roles[1:]:
         return "a system message after the start"
     talk = [role for role in roles if role in ("user", "assistant")]

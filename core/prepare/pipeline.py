@@ -132,7 +132,8 @@ class Preparation:
         """Whether the request fits the data, as far as the first rows show."""
         template = self.plan.prompt_template
         names = Counter(chain.from_iterable(done.tally.names for done in first))
-        check_names(self.plan.request, names, template.fields if template else frozenset())
+        fields = template.fields if template else frozenset()
+        check_names(self.plan.request, names, fields, sum(done.read for done in first))
 
     def _take(self, done: Done) -> None:
         books = self.books

@@ -6,11 +6,19 @@ Rows of another width are bad rows: a value is never moved to another column.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from ..errors import DataError
-from ..examples.dialects import ANSWER_FIELDS, CONTEXT_FIELDS, QUESTION_FIELDS, SYSTEM_FIELDS
+from ..examples.dialects import (
+    ANSWER_FIELDS,
+    CONTEXT_FIELDS,
+    PART_WORDS,
+    QUESTION_FIELDS,
+    SYSTEM_FIELDS,
+    TURN_FIELDS,
+)
+from ..examples.recognise import ANSWER_PAIRS, TEXT_FIELDS
 from ..untrusted import quote
 from .csv_dialect import SAMPLE_ROWS, best_dialect, plain
 from .csv_records import Dialect, bounds, split, split_piece
@@ -20,7 +28,10 @@ from .row import Found, Piece
 
 SAMPLE_BYTES = 1 << 17
 COMMON_NAMES = frozenset(
-    {*QUESTION_FIELDS, *ANSWER_FIELDS, *CONTEXT_FIELDS, *SYSTEM_FIELDS, "id", "category", "prompt", "text"}
+    {
+        *(*QUESTION_FIELDS, *ANSWER_FIELDS, *CONTEXT_FIELDS, *SYSTEM_FIELDS, *TURN_FIELDS, *TEXT_FIELDS),
+        *(*chain(*ANSWER_PAIRS), *PART_WORDS, "id", "category", "prompt"),
+    }
 )
 SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # how Excel is told the delimiter
 

@@ -1,13 +1,15 @@
 """The texts of an example, to be looked at or changed in place by one function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..examples.types import ChatExample, CompletionExample, Example, Message, Rejected
 from ..lossless_json import texts_in
+from ..personal.redact import in_context
 
 Change = Callable[[str], str]
+Apply = Callable[..., str]  # of a place, its text, and what must be read before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ def map_texts(example: Example, change: Change, *, everywhere: bool = False) -> 
     """
     changed: dict[str, Changed] = {}
 
-    def apply(place: str, text: str) -> str:
-        after = change(text)
+    def apply(place: str, text: str, context: str = "") -> str:
+        after = change(context + text).removeprefix(context)
         if after is not text and after != text:
             changed[place] = Changed(text, after)
         return after
@@ -50,13 +52,11 @@ def map_texts(example: Example, change: Change, *, everywhere: bool = False) -> 
     return (ChatExample(messages, fields, pair) if changed else example), changed
 
 
-def _map_messages(
-    messages: tuple[Message, ...], place: str, apply: Callable[[str, str], str], everywhere: bool
-) -> tuple[Message, ...]:
+def _map_messages(messages: tuple[Message, ...], place: str, apply: Apply, everywhere: bool) -> tuple[Message, ...]:
     return tuple(_map_message(message, f"{place}.{i}", apply, everywhere) for i, message in enumerate(messages))
 
 
-def _map_message(message: Message, place: str, apply: Callable[[str, str], str], everywhere: bool) -> Message:
+def _map_message(message: Message, place: str, apply: Apply, everywhere: bool) -> Message:
     content = apply(f"{place}.content", message.content)
     part = message.alpaca_input
     parts = {"alpaca_input": part and apply(f"{place}.input", part)} if content is not message.content else {}
@@ -69,14 +69,35 @@ def _map_message(message: Message, place: str, apply: Callable[[str, str], str],
     return replace(message, content=content, **parts) if parts or content is not message.content else message
 
 
-def _map_json(value: Any, place: str, apply: Callable[[str, str], str]) -> Any:
+def _map_json(value: Any, place: str, apply: Apply) -> Any:
     if isinstance(value, str):
         return apply(place, value)
     if isinstance(value, Mapping):
-        return {key: _map_json(part, f"{place}.{key}", apply) for key, part in value.items()}
+        return {key: _map_member(key, part, f"{place}.{key}", apply) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_map_json(part, f"{place}.{i}", apply) for i, part in enumerate(value)]
     return value
+
+
+def _map_member(name: str, value: Any, place: str, apply: Apply) -> Any:
+    context = in_context(name, value)
+    if not context:
+        return _map_json(value, place, apply)
+    text = apply(place, str(value), context)
+    return value if text == str(value) else text
+
+
+def _members_in_context(value: Any) -> Iterator[str]:
+    """The members of a JSON value that only their names tell apart from other numbers."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            if context := in_context(name, part):
+                yield f"{context}{part}"
+            else:
+                yield from _members_in_context(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _members_in_context(part)
 
 
 def all_texts(example: Example) -> list[str]:
@@ -84,10 +105,12 @@ def all_texts(example: Example) -> list[str]:
     texts = texts_of(example)
     if example.fields:
         texts.extend(texts_in(example.fields))
+        texts.extend(_members_in_context(example.fields))
     if isinstance(example, ChatExample):
         for message in _turns(example):
             if message.fields or message.tool_calls or message.name:
                 texts.extend(texts_in((message.fields, message.tool_calls, message.name)))
+                texts.extend(_members_in_context(message.fields))
     return texts
 
 

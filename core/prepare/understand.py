@@ -17,6 +17,7 @@ from .read import parse
 from .request import PrepareRequest
 from .row import Place, Row, row_id
 from .tally import note
+from .wording import counted
 
 READ_AS = {
     "repeated_key": "a key stands twice in the record; the last one counts",
@@ -102,8 +103,8 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(quote(str(name), 40) for name in islice(names, 8)) or "none"
 
 
-def check_names(request: PrepareRequest, names: Mapping[str, int], template_fields: frozenset[str]) -> None:
-    """Every column that the request names must be in the data.
+def check_names(request: PrepareRequest, names: Mapping[str, int], template_fields: frozenset[str], rows: int) -> None:
+    """Every column that the request names must be in the first `rows` rows, so that a slip does not cost a long run.
 
     Raises:
         InputError: One is not; the nearest names that are there are offered.
@@ -118,6 +119,7 @@ def check_names(request: PrepareRequest, names: Mapping[str, int], template_fiel
     missing += [("prompt_template", name) for name in sorted(template_fields) if name not in names]
     if missing:
         problems = " ".join(f"{argument}: there is no field {quote(name)}." for argument, name in missing)
+        problems += f" So say the first {counted(rows, 'row')}; if it comes later, put rows with it first."
         fields = ", ".join(quote(name, 40) for name in list(names)[:20])
         raise InputError(problems, f"{_nearest(missing[0][1], names)}The fields are {fields}.")
 

@@ -1,5 +1,7 @@
 """Delimited files that say little about themselves: nothing is torn apart or left out, and what is a guess is said."""
 
+import json
+
 import pytest
 from faion_finetuner.core.errors import DataError
 
@@ -50,6 +52,16 @@ def test_quoted_texts_of_one_column_are_that_without_their_quotes(settings):
 def test_under_a_known_name_alone_the_lines_are_one_column(settings, rows):
     outcome = prepare(settings, write(settings, "a.csv", "\n".join(["text", *rows])), format="completion", dedup="off")
     assert sorted(row["completion"] for row in outcome.rows) == sorted(rows)
+    assert outcome.check("CSV Dialect").status == "pass"
+
+
+@pytest.mark.parametrize("name", ["messages", "conversations", "text", "content"])
+def test_one_column_of_a_known_name_has_a_header(settings, name):
+    turns = [{"role": "user", "content": "What, then?"}, {"role": "assistant", "content": "Something, say."}]
+    cell = json.dumps(turns) if name in ("messages", "conversations") else "Something, say."
+    quoted = '"' + cell.replace('"', '""') + '"'
+    outcome = prepare(settings, write(settings, "a.csv", f"{name}\n{quoted}\n"), format="completion")
+    assert outcome.result.source.rows_read == outcome.result.unique_examples == 1
     assert outcome.check("CSV Dialect").status == "pass"
 
 

@@ -100,3 +100,21 @@ def test_off_does_not_look_and_says_so(settings):
     outcome = prepare(settings, write_rows(settings, "a.jsonl", leaky_rows()), pii="off")
     assert outcome.result.personal_data == {}
     assert outcome.check("Personal Data").status == "warn"
+
+
+@pytest.mark.parametrize("number", [4155550132, "4155550132", "415.555.0132"])
+def test_a_number_under_a_telling_name_is_personal_data_wherever_it_stands(settings, number):
+    beside = {"phone": number, "total": 4155550132, "year": 2024, "ok": True, "inner": [{"mobile": number, "n": 1.5}]}
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", [pair("Who?", "Somebody new", **beside)]), dedup="off")
+    [row] = outcome.rows
+    assert row["phone"] == row["inner"][0]["mobile"] == "[PHONE_1]"
+    assert (row["total"], row["year"], row["ok"], row["inner"][0]["n"]) == (4155550132, 2024, True, 1.5)
+    assert outcome.result.personal_data == {"phone": 1}
+    [entry] = outcome.ledger
+    assert entry["after"] == {"fields.phone": "[PHONE_1]", "fields.inner.0.mobile": "[PHONE_1]"}
+
+
+def test_what_the_ledger_shows_of_a_dropped_row_hides_such_numbers_too(settings):
+    rows = [pair("Who?", "Somebody new"), pair("Who else?", "", phone=4155550132)]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows))
+    assert [entry["before"]["phone"] for entry in outcome.ledger] == ["[PHONE_1]"]

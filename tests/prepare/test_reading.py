@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 import zstandard
-from faion_finetuner.core.errors import DataError, PathError
+from faion_finetuner.core.errors import DataError, InputError, PathError
 
 from .preparing import pair, pairs, prepare, said, write, write_rows
 
@@ -295,3 +295,21 @@ def test_a_tools_reply_that_nobody_called_for_is_told(settings):
     outcome = prepare(settings, write_rows(settings, "a.jsonl", [*ROWS, *rows]), dedup="off")
     assert outcome.check("Role Order").count == 2
     assert {entry["matched"] for entry in outcome.ledger} == {"a tool's reply that follows no turn of the assistant"}
+
+
+def test_a_field_that_only_later_rows_have_is_refused_with_what_was_looked_at(settings, monkeypatch):
+    monkeypatch.setattr("faion_finetuner.core.prepare.pipeline.SAMPLE_ROWS", 100)
+    rows = [*pairs(1_500), pair("What is late?", "This row is", topic="x")]
+    with pytest.raises(InputError, match=r"no field «topic».*the first 400 rows; if it comes later") as caught:
+        prepare(settings, write_rows(settings, "a.jsonl", rows), stratify_by="topic")
+    assert "«question», «answer»" in caught.value.next_step
+
+
+def test_a_pair_whose_answers_are_to_different_questions_is_told(settings):
+    sides = [[{"role": "user", "content": f"Question {i}"}, {"role": "assistant", "content": "Yes"}] for i in range(2)]
+    same = [sides[0], [sides[0][0], {"role": "assistant", "content": "No"}]]
+    rows = [dict(zip(("chosen", "rejected"), two, strict=True)) for two in (sides, same)]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), dedup="off")
+    [entry] = outcome.ledger
+    assert (entry["line"], entry["matched"]) == (1, "the two answers of a pair are to different questions")
+    assert outcome.check("Role Order").count == 1
