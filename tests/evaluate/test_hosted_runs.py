@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faion_finetuner.core.evaluate.judging.pairs import read_docket
 from faion_finetuner.core.evaluate.reporting.report import report
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.runs.record import RunFolder
@@ -127,6 +128,22 @@ async def test_votes_that_were_kept_while_the_report_was_not_are_told_by_the_nex
     assert kept.judged < 4
     reply = await evaluations.runs(action="judge", run_id=folder.run_id)
     assert (reply.mode, reply.result.judging.judged) == ("evaluate", 4)
+
+
+async def test_what_was_answered_and_judged_before_the_rows_changed_is_not_taken_for_them(
+    provider: StandIn, evaluations: Evaluations, arguments: dict[str, Any]
+):
+    provider.chat = lambda asked: said("Verdict: A") if "answer_A" in asked["messages"][-1]["content"] else well(asked)
+    given = arguments | {"judge": "endpoint", "judge_model": BASE, "judge_pairs": 6}
+    before = result_of(evaluations.finish("out", **given))
+    rows = arguments["data_path"].read_text().splitlines()
+    arguments["data_path"].write_text("".join(f"{row}\n" for row in reversed(rows)))
+    asked = len(provider.bodies)
+    after = result_of(evaluations.finish("out", **given))
+    assert [(row.base, row.finetuned) for row in after.scores] == [(row.base, row.finetuned) for row in before.scores]
+    assert sum(number_of(body) is not None for body in provider.bodies[asked:]) == 2 * ROWS
+    judged = sum("answer_A" in body["messages"][-1]["content"] for body in provider.bodies[asked:])
+    assert judged == 2 * len(read_docket(Path(after.samples_path or "").parent / ".run" / "evaluate-out").pairs) > 0
 
 
 def killed(*_: object) -> None:

@@ -1,6 +1,7 @@
 """Hosted models as contestants: both are asked everything once, in one manner, and paid for once."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +36,8 @@ class Answer(Model):
     """What one model answered to one question; a line of asked-<side>.jsonl in the run folder."""
 
     question: int
+    asked: str = ""
+    """Digest of the question: the data may have changed before a resume."""
     text: str
     cut: bool = False
     refused: bool = False
@@ -103,13 +106,15 @@ class HostedContest:
 
     def _ask_all(self, side: Side, service: Service, settings: dict[str, Any]) -> list[Answer]:
         path = self._run.folder.path / f"asked-{side}.jsonl"
-        known = {answer.question: answer for answer in files.read_models(path, Answer)}
+        digests = list(map(_digest, self._questions))
+        kept = (one for one in files.read_models(path, Answer) if one.question < len(digests))
+        known = {one.question: one for one in kept if one.asked == digests[one.question]}
         left = [number for number in range(len(self._questions)) if number not in known]
         self._run.stage(f"{'base' if side == 'base' else 'fine-tuned'}: answering {len(left)} prompts at {self._host}")
         answered = in_parallel(lambda number: self._ask(self._models[side], number, service, settings), left)
         for number, answer in answered:
-            files.append_model(path, answer)
-            known[number] = answer
+            known[number] = answer.model_copy(update={"asked": digests[number]})
+            files.append_model(path, known[number])
             self._run.raise_if_stopped()
             self._run.progress(len(known), len(self._questions), "answers")
         answers = [known[number] for number in range(len(self._questions))]
@@ -213,6 +218,10 @@ class HostedContest:
         details += f"The first: {first.not_taken or quote(first.text, 200)}"
         step = "Read them in samples.jsonl; leave out the rows that are refused for what they ask."
         return (Check(name="refusals", status="warn", details=details, count=total, next_step=step),)
+
+
+def _digest(question: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _without_messages(question: dict[str, Any]) -> dict[str, Any]:

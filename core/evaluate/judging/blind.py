@@ -78,10 +78,20 @@ def begin(result: EvaluateResult, samples: Sequence[Sample], request: EvaluateRe
         recommendations=result.recommendations,
         checks=result.checks,
     )
+    if not _continues(run.folder.path, docket):
+        write_ballots(run.folder.path, Ballots())  # verdicts of an earlier attempt, on other answers
     write_docket(run.folder.path, docket)
     if page_path is not None:
         files.write_text(page_path, page.page(docket, RUBRIC))
     return docket
+
+
+def _continues(run_dir: Path, docket: Docket) -> bool:
+    """Whether verdicts that lie there, if any, are on these very pairs."""
+    if not read_ballots(run_dir).ballots:
+        return True
+    before = read_docket(run_dir)
+    return (before.pairs, before.showings) == (docket.pairs, docket.showings)
 
 
 def settle(result: EvaluateResult, docket: Docket, ballots: Ballots) -> EvaluateResult:
