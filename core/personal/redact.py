@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from ..lossless_json import Number, texts_in
@@ -12,6 +13,10 @@ from .names import NameFinder
 from .patterns import find
 
 NUMBER_LIKE = re.compile(r"\+?\d[\d ()./-]{4,28}\d")
+TELLING = re.compile(
+    r"phone|mobile|whatsapp|contact|card|passport|account|iban|social|national|person|(?:\b|_)(?:tel|cell|fax|ssn|tax|cc)",
+    re.IGNORECASE,
+)
 JSON_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<number>[-+.\deE]+)')
 
 
@@ -76,13 +81,18 @@ class Redactor:
 
 
 def in_context(name: str, value: Any) -> str:
-    """What must be read before a member's value to know what it is: its name, where the value is but a number.
+    """What must be read before a member's value to know what it is: its name, where that tells of a mere number.
 
     4155550132 may be anything; under `phone` it is a phone number.
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int, Number)):
+    if not _is_telling(str(name)) or isinstance(value, bool) or not isinstance(value, (str, int, Number)):
         return ""
     return f"{name}: " if NUMBER_LIKE.fullmatch(str(value)) else ""
+
+
+@lru_cache(maxsize=4096)
+def _is_telling(name: str) -> bool:
+    return TELLING.search(name) is not None
 
 
 def _numbers_of_json(text: str) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from .ledger import Ledger
 from .plan import Plan
 from .request import PrepareRequest
 from .row import Row
-from .texts import all_texts, map_texts
+from .texts import all_texts, map_texts, numbers_in_context
 from .wording import counted
 
 NAME = "Personal Data"
@@ -33,7 +33,9 @@ class PersonalData:
         if NAME_OF_RULE in row.off:
             return True
         texts = all_texts(row.example)
-        if self._find_names is None and not (may_hold("\n".join(texts)) and any(map(find, texts))):
+        found = may_hold("\n".join(texts)) and any(map(find, texts))
+        found = found or any(map(find, numbers_in_context(row.example)))
+        if self._find_names is None and not found:
             return True  # so for most rows, before anything is built anew
         redactor = Redactor(texts, self._find_names)
         example, changed = map_texts(row.example, redactor.redact, everywhere=True)

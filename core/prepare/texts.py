@@ -87,6 +87,12 @@ def _map_member(name: str, value: Any, place: str, apply: Apply) -> Any:
     return value if text == str(value) else text
 
 
+def numbers_in_context(example: Example) -> list[str]:
+    """The numbers beside the conversation, each behind its name; what `map_texts` sees beside `all_texts`."""
+    values = [example.fields, *(message.fields for message in getattr(example, "messages", ()) if message.fields)]
+    return [text for value in values if value for text in _members_in_context(value)]
+
+
 def _members_in_context(value: Any) -> Iterator[str]:
     """The members of a JSON value that only their names tell apart from other numbers."""
     if isinstance(value, Mapping):
@@ -105,12 +111,10 @@ def all_texts(example: Example) -> list[str]:
     texts = texts_of(example)
     if example.fields:
         texts.extend(texts_in(example.fields))
-        texts.extend(_members_in_context(example.fields))
     if isinstance(example, ChatExample):
         for message in _turns(example):
             if message.fields or message.tool_calls or message.name:
                 texts.extend(texts_in((message.fields, message.tool_calls, message.name)))
-                texts.extend(_members_in_context(message.fields))
     return texts
 
 

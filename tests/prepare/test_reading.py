@@ -308,7 +308,7 @@ def test_a_field_that_only_later_rows_have_is_refused_with_what_was_looked_at(se
 def test_a_pair_whose_answers_are_to_different_questions_is_told(settings):
     sides = [[{"role": "user", "content": f"Question {i}"}, {"role": "assistant", "content": "Yes"}] for i in range(2)]
     same = [sides[0], [sides[0][0], {"role": "assistant", "content": "No"}]]
-    rows = [dict(zip(("chosen", "rejected"), two, strict=True)) for two in (sides, same)]
+    rows = [{"chosen": chosen, "rejected": rejected} for chosen, rejected in (sides, same)]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), dedup="off")
     [entry] = outcome.ledger
     assert (entry["line"], entry["matched"]) == (1, "the two answers of a pair are to different questions")
