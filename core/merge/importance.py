@@ -111,8 +111,10 @@ def _window(ids: Sequence[int], begin: int | None) -> list[int]:
 
 
 def _matrices(model: Any) -> "Iterator[tuple[str, torch.nn.Linear]]":
+    """Of the layers; the output layer, which the K-quants keep finer anyway, has no place in the matrix."""
     torch = extras.require("torch", "Finding out which weights matter")
-    return ((name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+    head = model.get_output_embeddings()
+    return ((n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head)
 
 
 def _mean_squares(model: Any, matrices: "Mapping[str, torch.nn.Linear]", windows: Iterator[list[int]]) -> Mapping:
@@ -132,7 +134,7 @@ def _mean_squares(model: Any, matrices: "Mapping[str, torch.nn.Linear]", windows
 
     for name, module in matrices.items():
         module.register_forward_pre_hook(watch(name))
-    body = model.base_model  # what stands before the output layer, which the K-quants keep finer anyway
+    body = model.base_model  # without the output layer
     with torch.inference_mode():
         for ids in windows:
             body(input_ids=torch.tensor([ids], device=model.device), use_cache=False)

@@ -8,7 +8,7 @@ from .. import files
 from ..examples.chat import ChatTokenizer
 from ..runs.active import ActiveRun
 from ..settings import Settings
-from . import base_choice, in_memory, preflight, shards, upload
+from . import base_choice, in_memory, memory, preflight, shards, upload
 from .expectation import expect
 from .findings import adapter_check, combination_check, unlike, verification_check
 from .job import job_checks, read_job
@@ -183,7 +183,7 @@ def _planned(work: Work, space: Disk, layout: shards.Layout) -> MergeResult:
     plan = MergePlan(
         disk_needed_bytes=space.needed,
         disk_free_bytes=space.free,
-        memory_bytes=preflight.memory_bytes(job),
+        memory_bytes=memory.peak_bytes(job),
     )
     return _outcome(work).model_copy(update={"plan": plan, "upload": going})
 

@@ -1,6 +1,5 @@
 """What would stop a merge or an export, found before anything is written; each refusal with a next step."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from ..checks import Check
 from ..errors import ExportError, FinetunerError, ModelError
 from ..models.gguf.engines import Asker, find_asker
 from ..settings import Settings
-from .blend import BLOCK_NUMBERS
 from .checkpoint import Checkpoint
 from .converter import REQUIREMENT, Converter, find, provide
 from .export import SIXTEEN_BITS, source_format
@@ -18,8 +16,6 @@ from .quantizers import BITS, Quantizer, find_quantizer
 from .request import MergeRequest, Quantization
 from .surroundings import kept_template_check, tokenizer_folder, vocabulary_check
 
-BLOCK_BYTES = 8 * BLOCK_NUMBERS  # as stored, and in fp32
-OVERHEAD_BYTES = 32_000_000  # libraries and factors of the adapter, as benchmarks/merge measures
 MARGIN = 1.05  # headers, tokenizer, and what else is being written meanwhile
 
 
@@ -102,16 +98,6 @@ def tokenizer_checks(base: Checkpoint, adapter: Path | None, grown_to: int | Non
     if check.status == "fail":
         raise ModelError(check.details, check.next_step or "")
     return [check, *told]
-
-
-def memory_bytes(job: Job) -> int:
-    """Peak memory: some blocks of rows, or the loaded model where that is more."""
-    largest = max(tensor.elements for tensor in job.base.tensors.values()) * 4
-    whole = job.base.parameters * 4
-    copies = 1 if job.recipe.only_sums else 3 + 3 * len(job.adapters)  # strategies that prune need whole weights
-    blocks = OVERHEAD_BYTES + (os.cpu_count() or 1) * BLOCK_BYTES
-    merging = whole if job.method == "in_memory" else blocks + (0 if copies == 1 else copies * largest)
-    return max(merging, whole) if job.request.verify else merging
 
 
 def missing_tools(request: MergeRequest, settings: Settings) -> list[Check]:

@@ -127,7 +127,7 @@ class MergePlan(Model):
     """At the peak, with the intermediate f16 file."""
     disk_free_bytes: int
     memory_bytes: int
-    """Of the merge and of its verification, whichever needs more."""
+    """Resident, of all its processes, at the peak."""
 
 
 class MergeResult(Model):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import ExportError, InputError, MissingExtraError, ModelError
@@ -294,7 +295,7 @@ def always_says(base: Path, text: str) -> str:
 
     tokens = AutoTokenizer.from_pretrained(base)(text)["input_ids"]
     assert len(tokens) > 1
-    model = AutoModelForCausalLM.from_pretrained(tiny_model(base, tied=False), dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model(base, tied=False), dtype=torch.float32)
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
