@@ -15,7 +15,7 @@ def commands(merged: Path | None, exports: Sequence[Export], modelfile: Path | N
     found: dict[Target, str] = {}
     if merged is not None:
         folder = shlex.quote(str(merged))
-        found["transformers"] = f"transformers serve {folder}"
+        found["transformers"] = f"pip install 'transformers[serving]' && transformers serve {folder}"
         found["vllm"] = f"vllm serve {folder} --served-model-name {NAME}"
         found["sglang"] = f"sglang serve --model-path {folder} --served-model-name {NAME}"
     if best := smallest(exports):

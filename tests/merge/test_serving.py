@@ -1,7 +1,12 @@
 """What is exported serves: a real server on loopback, asked by the `openai` client, reads chats as training did."""
 
+import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 from faion_finetuner.core.checks import Check
 from faion_finetuner.core.examples.chat import ChatTokenizer
@@ -72,6 +77,29 @@ def test_a_server_that_crashes_is_a_failed_check(settings, base, tmp_path, monke
     result = merge(settings, model_name=str(base), output_dir="out", gguf=("f16",))
     assert check(result, "serving").status == "fail"
     assert "llama-server crashed with SIGSEGV" in check(result, "serving").details
+
+
+@pytest.mark.slow
+def test_the_command_for_transformers_serves_the_merged_model(settings, base):
+    """As the report has it, after the installing."""
+    pytest.importorskip("fastapi", reason="pip install 'transformers[serving]'")
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir="out", verify=False)
+    (command,) = (one.command for one in result.deploy if one.target == "transformers")
+    program, *arguments = shlex.split(command.partition(" && ")[2])
+    port = servers._free_port()
+    address = f"http://{servers.HOST}:{port}"
+    line = [str(Path(sys.executable).with_name(program)), *arguments, "--port", str(port)]
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while not servers._answers(address):
+                assert server.poll() is None
+                time.sleep(servers.POLL_S)
+            asked = {"model": str(folder_of(result)), "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+            reply = httpx.post(f"{address}/v1/chat/completions", json=asked, timeout=60, trust_env=False).json()
+        finally:
+            server.terminate()
+    assert 0 < reply["usage"]["completion_tokens"] <= 3
 
 
 def test_the_server_ends_with_the_test(settings, base):
