@@ -21,7 +21,7 @@ def commands(merged: Path | None, exports: Sequence[Export], modelfile: Path | N
     if best := smallest(exports):
         file = shlex.quote(str(best.path))
         found["llama-server"] = f"llama-server -m {file} -c {CONTEXT} --jinja --port 8080"
-        found["lm-studio"] = f"lms import --copy {file} && lms server start"
+        found["lm-studio"] = f"lms import --copy --user-repo local/{NAME} {file} && lms server start"
     if modelfile is not None:
         found["ollama"] = f"ollama create {NAME} -f {shlex.quote(str(modelfile))} && ollama run {NAME}"
     return tuple(Deploy(target=target, command=command) for target, command in found.items())

@@ -24,6 +24,9 @@ FULL_STRENGTH = (
 )
 """Strategies whose weights are strengths and not shares: TIES and DELLA take the mean by themselves."""
 
+SHARES = ("linear", "svd", "dare_linear")
+"""Strategies that add the changes up, each with its share."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -148,6 +151,7 @@ def job_checks(job: Job) -> list[Check]:
             f"All {count} adapter tensors are used, each exactly once; they change {len(job.plan.changes)} weights."
         )
         checks.append(Check(name="adapter_tensors_used", status="pass", details=details, count=count))
+    checks += _shares_check(job)
     if not job.request.verify:
         checks.append(
             Check(
@@ -158,6 +162,16 @@ def job_checks(job: Job) -> list[Check]:
             )
         )
     return checks
+
+
+def _shares_check(job: Job) -> list[Check]:
+    """A word where weights that are shares do not make a whole."""
+    total = sum(entry.weight for entry in job.adapters)
+    if job.request.strategy not in SHARES or abs(total - 1) < 0.01:
+        return []
+    details = f"The weights add up to {total:g}, not 1: together the changes are {total:g} times as strong as a mean."
+    step = f"Nothing, if that is meant; otherwise give weights that add up to 1, or strategy {FULL_STRENGTH[0]}."
+    return [Check(name="weights", status="warn", details=details, next_step=step)]
 
 
 def _base_check(job: Job, adapter: Adapter) -> Check:

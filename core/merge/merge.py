@@ -36,6 +36,8 @@ def run(request: MergeRequest, run: ActiveRun) -> MergeResult:
     job = read_job(request, settings)
     grown_to = job.plan.vocabulary(job.base)
     work = Work(job, run, job_checks(job) + preflight.tokenizer_checks(job.base, job.adapter_folder, grown_to))
+    if request.verify or request.gguf:
+        ChatTokenizer.load(work.trained_with)  # told now rather than once all is merged
     layout = shards.lay_out(job.base, job.plan, job.recipe.dtype, job.max_shard_bytes)
     space = preflight.disk(job, layout.total_bytes)
     if request.dry_run:

@@ -363,6 +363,15 @@ def test_token_without_embedding_row_is_refused(settings):
         merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
 
 
+def test_base_without_a_tokenizer_is_refused_before_merging(settings):
+    base = model(settings)
+    adapter, out = make_adapter(base, settings.roots[0] / "adapter"), settings.roots[0] / "out"
+    (base / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=f"No tokenizer.json in {base}"):
+        merge(settings, model_name=str(base), adapter_path=adapter, output_dir=out)
+    assert not out.exists()
+
+
 def test_dry_run_tells_needs_and_writes_nothing(settings):
     base = model(settings)
     adapter = make_adapter(base, settings.roots[0] / "adapter")

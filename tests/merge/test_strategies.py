@@ -279,3 +279,14 @@ def test_base_of_a_qlora_adapter_is_chosen_by_the_loss_on_held_out_rows(settings
     better = "16-bit" if original.loss < trained.loss else "4-bit"
     assert kept == better or "standard error" in check.details
     assert proof_of(result).status == "pass"
+
+
+def test_shares_that_make_no_whole_are_told(settings):
+    root = settings.roots[0]
+    base = tiny_model(root / "base")
+    adapters = tuple(make_adapter(base, root / name, seed=seed) for seed, name in enumerate(("one", "two")))
+    arguments = {"model_name": str(base), "adapter_path": adapters, "output_dir": root / "out", "dry_run": True}
+    strong = merge(settings, **arguments, strategy="linear", weights=(0.9, 0.9))
+    assert any("add up to 1.8, not 1" in warning for warning in strong.warnings)
+    for fine in ({"strategy": "linear", "weights": (0.3, 0.7)}, {"strategy": "task_arithmetic", "weights": (0.9, 0.9)}):
+        assert not any("add up" in warning for warning in merge(settings, **arguments, **fine).warnings)
