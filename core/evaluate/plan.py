@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .. import extras
 from ..models.machine import Machine, multiplies_float32_well
+from ..models.packed import MOST_BYTES
 from .benchmarks.harness import Benchmarks
 from .local.float32 import KEPT
 from .local.predictor import MOST_LOGITS
@@ -34,15 +35,16 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
         rows=len(subject.examples),
         scored_tokens=models * scored,
         generated_tokens=models * generated,
-        memory_bytes=parameters * BYTES[machine.dtype] + 4 * (MOST_LOGITS + _widened(parameters, machine)),
+        memory_bytes=parameters * BYTES[machine.dtype] + 4 * MOST_LOGITS + _copies(parameters, machine),
         seconds=None if benchmarks else round(OVERHEAD * work / _arithmetic_per_second(machine), 1),
     )
 
 
-def _widened(parameters: int, machine: Machine) -> int:
-    """How many weights are held in float32 besides."""
-    widens = machine.device == "cpu" and machine.dtype != "float32" and multiplies_float32_well()
-    return min(parameters, KEPT) if widens else 0
+def _copies(parameters: int, machine: Machine) -> int:
+    """Bytes of second copies of weights: widened for likelihoods, later packed for answers."""
+    if machine.device != "cpu" or machine.dtype == "float32":
+        return 0
+    return 4 * min(parameters, KEPT) if multiplies_float32_well() else min(2 * parameters, MOST_BYTES)
 
 
 def _parameters(folder: Path) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..examples.chat import ChatTokenizer
+from .packed import packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,14 @@ def generate(
     prompt_ids = [tokenizer.encode(prompt) or [_start(tokenizer)] for prompt in prompts]
     results: dict[int, Generation] = {}
     order = iter(sorted(range(len(prompts)), key=lambda i: -len(prompt_ids[i])))
-    while batch := list(islice(order, batch_size)):
-        rows = [_Row(index) for index in batch]
-        for unfinished in _decode(model, tokenizer, [prompt_ids[i] for i in batch], rows, max_new_tokens):
-            if on_done:
-                on_done(len(results) + len(rows) - unfinished)
-        for row in rows:
-            results[row.index] = Generation(tokenizer.decode(row.ids), row.stopped, len(row.ids))
+    with packed(model):
+        while batch := list(islice(order, batch_size)):
+            rows = [_Row(index) for index in batch]
+            for unfinished in _decode(model, tokenizer, [prompt_ids[i] for i in batch], rows, max_new_tokens):
+                if on_done:
+                    on_done(len(results) + len(rows) - unfinished)
+            for row in rows:
+                results[row.index] = Generation(tokenizer.decode(row.ids), row.stopped, len(row.ids))
     return [results[index] for index in range(len(prompts))]
 
 
