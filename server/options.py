@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser, model: type[Model], skip: set[s
             parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=_help(field))
         elif _is_many(kind):
             metavar = "JSON" if _is_objects(kind) else "VALUE"
-            parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=_help(field))
+            parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=_help(field) + _one_of(kind))
         else:
             parser.add_argument(flag, dest=name, metavar=_metavar(kind), choices=_choices(kind), help=_help(field))
 
@@ -57,6 +57,8 @@ def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[s
     for name, field in model.model_fields.items():
         if _is_objects(_kind(field.annotation)) and (texts := given[name]):
             given[name] = [found for text in texts for found in _objects(text)]
+        elif _many_choices(_kind(field.annotation)) and (texts := given[name]):
+            given[name] = [word.strip() for text in texts for word in text.split(",")]
     given |= {name: _joined(given.get(name), dotted, model.model_fields.get(name)) for name, dotted in nested.items()}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -110,6 +112,15 @@ def _is_many(kind: Any) -> bool:
 
 def _is_objects(kind: Any) -> bool:
     return _is_many(kind) and get_origin(get_args(kind)[0]) is dict
+
+
+def _one_of(kind: Any) -> str:
+    choices = _many_choices(kind)
+    return f" Of {', '.join(choices)}; several with commas, or the option again." if choices else ""
+
+
+def _many_choices(kind: Any) -> tuple[str, ...] | None:
+    return _choices(get_args(kind)[0]) if _is_many(kind) else None
 
 
 def _choices(kind: Any) -> tuple[str, ...] | None:

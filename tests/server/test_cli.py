@@ -73,6 +73,11 @@ def arguments_of(tool: str, *words: str) -> dict[str, Any]:
     return options.as_arguments(parser.parse_args(rest), model, nested)
 
 
+def test_a_list_of_choices_is_given_with_commas_or_by_the_option_again():
+    found = arguments_of("merge", "--gguf", "q8_0, q4_k_m", "--gguf=f16", "--adapter-path", "a,b")
+    assert found == {"gguf": ["q8_0", "q4_k_m", "f16"], "adapter_path": ["a,b"]}  # a path may have commas
+
+
 def test_dotted_options_add_to_those_given_as_json():
     found = arguments_of("train", "--hyperparameters", '{"rank": 8}', "--hyperparameters.learning-rate=1e-4")
     assert found["hyperparameters"] == {"rank": 8, "learning_rate": "1e-4"}
