@@ -18,6 +18,8 @@ from .probes.questions import ProbeAnswer
 class Measured(Model):
     """One model's work, item by item, in the subject's order."""
 
+    of: str = ""
+    """Digest of the model's files and of the rows: either may have changed before a resume."""
     likelihoods: tuple[ItemLikelihood, ...]
     training: tuple[ItemLikelihood, ...] = ()
     """Of some rows that the fine-tuned model was trained on."""
@@ -30,9 +32,9 @@ class Measured(Model):
 def measured(
     side: Side, contestant: Contestant, local: LocalSubject, benchmarks: Benchmarks | None, run: ActiveRun
 ) -> Measured:
-    """Let one model do everything, or take what an earlier attempt of this run left."""
-    path = run.folder.path / f"measured-{side}.json"
-    if run.resume and (kept := _kept(path)) is not None:
+    """Let one model do everything, or take what an earlier attempt of this run left of the same."""
+    path, digest = run.folder.path / f"measured-{side}.json", local.digest(finetuned=side == "finetuned")
+    if run.resume and (kept := _kept(path)) is not None and kept.of == digest:
         return kept
     subject, name = local.subject, "base" if side == "base" else "fine-tuned"
     run.stage(f"{name}: likelihood of {len(local.tokenized)} rows")
@@ -50,6 +52,7 @@ def measured(
     run.raise_if_stopped()
     held_out = len(local.tokenized)
     whole = Measured(
+        of=digest,
         likelihoods=tuple(scored[:held_out]),
         training=tuple(scored[held_out:]),
         answers=tuple(answers),

@@ -16,9 +16,8 @@ LOADED_BYTES = 490_000_000
 """The same with transformers and peft, once a model has been loaded."""
 CHILD_BYTES = 160_000_000
 """A process that works with a GGUF file, without the file."""
-BLOCK = (
-    36  # bytes for each number of a thread's block: as stored, in fp32, and what the allocator keeps of earlier ones
-)
+BLOCK = 36
+"""Bytes for each number of a thread's block: as stored, in fp32, and what the allocator keeps of earlier ones."""
 SAID = 7  # sets of predictions at once: of base + adapter, base, merged and rounded, merged; and one pass and comparing
 SIXTEEN_BITS = 2
 EXPORTED = 1.4  # a 16-bit file that is read, and the largest quantised one that is written, in shares of the first

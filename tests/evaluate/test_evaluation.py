@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from faion_finetuner.core.reports.report import write_report
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
+from safetensors.torch import load_file, save_file
 
 from tests.evaluate.conftest import save_adapter, write_rows
 from tests.evaluate.world import World, statuses
@@ -275,6 +277,32 @@ def test_a_resumed_run_takes_what_the_first_attempt_had_measured(
     again = evaluation.run(request, world.active(resume=True))
     same = {"evaluated_at", "seconds"}
     assert again.model_dump(exclude=same) == first.model_dump(exclude=same)
+
+
+def test_a_resumed_run_measures_again_what_has_changed_since(world: World, base_folder: Path, adapter_folder: Path):
+    adapter = shutil.copytree(adapter_folder, world.settings.roots[0] / "copied")
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", tiny_rows(12, seed=1))
+    request = resolve(
+        EvaluateRequest(
+            model_name=str(base_folder), finetuned_path=adapter, data_path=data, output_dir=world.output_dir
+        ),
+        world.settings,
+    )
+
+    def losses(*, resume: bool) -> tuple[float | None, float | None]:
+        found = evaluation.run(request, world.active(resume=resume)).loss
+        assert found is not None
+        return found.base, found.finetuned
+
+    first = losses(resume=False)
+    assert losses(resume=True) == first
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({name: 3 * weight for name, weight in weights.items()}, adapter / "adapter_model.safetensors")
+    retrained = losses(resume=True)
+    assert retrained[0] == first[0]
+    assert retrained[1] != first[1]
+    write_rows(data, tiny_rows(12, seed=2))
+    assert losses(resume=True)[0] != first[0]
 
 
 def test_a_stop_ends_the_work_between_batches(world: World, prepared: Path, base_folder: Path):

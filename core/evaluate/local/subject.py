@@ -1,8 +1,11 @@
 """The held-out rows as tokens, for models that run on this machine."""
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import orjson
 
 from ...checks import Check, CheckStatus
 from ...errors import DataError
@@ -30,6 +33,16 @@ class LocalSubject:
     """Some rows that the fine-tuned model was trained on."""
     checks: tuple[Check, ...]
     """Whether both models are asked in the same words."""
+    finetuned_path: Path | None
+
+    def digest(self, *, finetuned: bool) -> str:
+        """Of what is measured, by its files' sizes and times, and of what it is measured on."""
+        models = [self.base_path, *([self.finetuned_path] if finetuned and self.finetuned_path else [])]
+        found = [file for model in models for file in (sorted(model.iterdir()) if model.is_dir() else [model])]
+        stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+        rows = [(one.input_ids, one.labels) for one in (*self.tokenized, *self.training)]
+        asked = [self.subject.prompts[row] for row in self.subject.asked]
+        return hashlib.sha256(orjson.dumps([stats, rows, asked, self.subject.max_new_tokens])).hexdigest()[:16]
 
 
 def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
@@ -62,6 +75,7 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
         tokenized=tuple(tokens for _, tokens in usable),
         training=tuple(one for one in tokenize_many(trained, tokenizer, None) if one.trained_tokens),
         checks=checks,
+        finetuned_path=request.finetuned_path,
     )
 
 
