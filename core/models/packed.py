@@ -23,13 +23,13 @@ def packed(model: nn.Module) -> Iterator[None]:
     for layer in filter(_can_pack, model.modules()):
         if layer.weight.nbytes <= room:
             room -= layer.weight.nbytes
-            layer.forward = _forward(layer)
+            vars(layer)["forward"] = _forward(layer)
             layers.append(layer)
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            del vars(layer)["forward"]
 
 
 def _can_pack(layer: nn.Module) -> TypeGuard[nn.Linear]:
