@@ -143,6 +143,15 @@ def test_without_training_rows_nothing_is_said_of_overfitting():
     assert overfitting.check(None) == ()
 
 
+def test_one_row_of_a_kind_gives_the_fall_no_interval():
+    before, after = losses((3.0, 5), (2.0, 4)), losses((1.0, 5), (1.5, 4))
+    empty: Any = {"answers": (), "probes": (), "benchmarks": ()}
+    base = Measured(likelihoods=before, training=before[:1], **empty)
+    fit = overfitting.fit(base, Measured(likelihoods=after, training=after[:1], **empty), seed=1)
+    assert fit is not None
+    assert (fit.gap, fit.ci95) == (pytest.approx(2.0 - 12 / 9), None)
+
+
 def test_a_sample_of_the_training_rows_is_no_larger_than_what_is_held_out():
     rows = examples(*(row(f"q{n}", "a") for n in range(50)))
     assert len(training_rows.sample(rows, 20, seed=1)) == 20

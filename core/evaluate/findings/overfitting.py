@@ -15,7 +15,8 @@ CARRIES_OVER = 0.5  # of the fall of the loss on training rows; less than that w
 def fit(base: Measured, finetuned: Measured | None, seed: int) -> TrainingFit | None:
     """The loss of both models on both kinds of rows, and how much more of it the training rows lost.
 
-    The interval is the percentile bootstrap over the rows of each kind. None when training rows were not measured.
+    The interval is the percentile bootstrap over the rows of each kind, which takes two rows of each. None when
+    training rows were not measured.
     """
     if finetuned is None or not base.training:
         return None
@@ -36,7 +37,7 @@ def fit(base: Measured, finetuned: Measured | None, seed: int) -> TrainingFit | 
         held_out_base=losses[2],
         held_out_finetuned=losses[3],
         gap=_fall(seen) - _fall(unseen),
-        ci95=Interval(float(low), float(high)),
+        ci95=Interval(float(low), float(high)) if min(len(seen), len(unseen)) > 1 else None,
     )
 
 
