@@ -73,6 +73,7 @@ RULES: dict[str, Rule] = {
     "answer_equals_question": Rule("drop", "The only answer is the question or instruction once more."),
     "chosen_equals_rejected": Rule("drop", "Both answers of a preference pair are the same."),
     "possible_placeholder": Rule("flag", "An answer such as None or - may be right here, or stand for nothing.", 0.6),
+    "nothing_trained": Rule("flag", "Every answer has weight 0, so that a model learns nothing from the row.", 0.9),
     "empty_turn": Rule("flag", "An answer before the last one is empty.", 0.7),
     "answer_repeats_turn": Rule("flag", "An answer repeats the turn or the answer before it word for word.", 0.5),
     "merged_records": Rule("flag", "Marks of further records stand inside the row (12. Instruction: ...).", 0.9),
@@ -101,6 +102,7 @@ DROPS: tuple[tuple[str, Callable[[View], str | None]], ...] = (
 )
 FLAGS: dict[str, Callable[[View], str | None]] = {
     "possible_placeholder": answers.possible_placeholder,
+    "nothing_trained": answers.nothing_trained,
     "empty_turn": answers.empty_turn,
     "answer_repeats_turn": answers.answer_repeats_turn,
     "merged_records": remains.merged_records,

@@ -66,6 +66,13 @@ def answer_repeats_turn(view: View) -> str | None:
     return None
 
 
+def nothing_trained(view: View) -> str | None:
+    """Whether every answer is weighted 0."""
+    if not isinstance(view.example, ChatExample) or any(message.trained for message in view.example.messages):
+        return None
+    return ""
+
+
 def empty_turn(view: View) -> str | None:
     """Whether an answer before the last one is empty: the model would learn to say nothing."""
     empty = sum(not answer.strip() for answer in view.answers[:-1])

@@ -1,6 +1,8 @@
 """What is worthless is dropped, what is suspect is flagged, and good rows are left in peace."""
 # ruff: noqa: E501, RUF001 (rows are lines, in many scripts)
 
+from dataclasses import replace
+
 import pytest
 from faion_finetuner.core.examples.types import ChatExample, CompletionExample, Example, Message, Rejected
 from faion_finetuner.core.prepare.placeholders import answers_are_labels
@@ -20,6 +22,13 @@ def pair(question: str, answer: str, context: str | None = None, **fields: objec
 
 def talk(*texts: str) -> ChatExample:
     return ChatExample(tuple(Message("assistant" if at % 2 else "user", text) for at, text in enumerate(texts)))
+
+
+def weighted(first: float, last: float) -> ChatExample:
+    """Two answers with these weights."""
+    rows = talk("Hi", "Hello, what can I do for you?", "Tell me about the river.", PROSE)
+    weights = ({}, {"weight": first}, {}, {"weight": last})
+    return replace(rows, messages=tuple(replace(m, fields=w) for m, w in zip(rows.messages, weights, strict=True)))
 
 
 def found(example: Example) -> list[str]:
@@ -117,6 +126,7 @@ GOOD: list[Example] = [
     CompletionExample("", PROSE.rstrip(". ")),
     CompletionExample("User: Hi\nAssistant:", " Hello!"),
     talk("Hi", "Hello, what can I do for you?", "Tell me about the river.", PROSE),
+    weighted(0, 1),
 ]  # fmt: skip
 
 
@@ -129,6 +139,7 @@ def test_a_good_row_is_left_in_peace(example):
 @pytest.mark.parametrize(
     ("rule", "example"),
     [
+        ("nothing_trained", weighted(0, 0.0)),
         ("empty_turn", talk("Hi", "", "Are you there?", "Yes.")),
         ("answer_repeats_turn", talk("Tell me of it.", LONG, "And more?", LONG)),
         ("merged_records", pair("Should I go?", "It depends.\n##\n18. Instruction: Name it.\n18. Input:\nx\n18. Output:\ny")),
