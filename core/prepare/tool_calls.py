@@ -52,9 +52,19 @@ def _faults(example: ChatExample) -> Iterator[str]:
             function = call.get("function")
             if isinstance(function, Mapping) and (fault := fault_of(function)):
                 yield f"turn {turn}, call {number} ({quote(str(function.get('name')), 40)}): {fault}"
-
+    yield from _stray_replies(example)
     if (fault := _fault_of_tools(example)) is not None:
         yield fault
+
+
+def _stray_replies(example: ChatExample) -> Iterator[str]:
+    """Replies that name a call which no turn before made; where calls have no ids, replies need none."""
+    made: set[str] = set()
+    for turn, message in enumerate(example.messages, start=1):
+        made.update(str(call["id"]) for call in message.tool_calls or () if call.get("id"))
+        named = message.fields.get("tool_call_id") if message.role == "tool" else None
+        if named and made and str(named) not in made:
+            yield f"turn {turn}: the reply is to call {quote(str(named), 40)}, which no turn before made"
 
 
 def _fault_of_tools(example: ChatExample) -> str | None:

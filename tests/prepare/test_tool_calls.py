@@ -47,6 +47,18 @@ def test_arguments_that_are_no_object_are_a_check_that_names_line_and_call(setti
     assert fault in entry["matched"]
 
 
+def test_a_reply_to_a_call_that_was_not_made_is_told(settings):
+    rows = [calling("{}", "Rome"), calling("{}"), calling("{}", "Bonn")]
+    rows[1]["messages"][2]["tool_call_id"] = "c7"
+    del rows[2]["messages"][1]["tool_calls"][0]["id"]  # then nothing tells which call is meant
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows))
+    check = outcome.check("Tool Calls")
+    assert (check.status, check.count) == ("fail", 1)
+    assert "a.jsonl:2», turn 3: the reply is to call «c7», which no turn before made" in check.details
+    [entry] = [entry for entry in outcome.ledger if entry["rule"] == "broken_tool_call"]
+    assert (entry["line"], entry["action"]) == (2, "flagged")
+
+
 @pytest.mark.parametrize("format", ["openai", "sharegpt", "alpaca", "completion"])
 def test_a_row_with_a_broken_call_is_kept_with_its_arguments_in_every_format(settings, format):
     broken = calling('{"city": "Osl')
