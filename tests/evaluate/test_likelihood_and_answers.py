@@ -114,6 +114,30 @@ def test_16_bit_weights_give_the_likelihoods_of_float32_arithmetic(
     assert [one.all_nll for one in measure(narrow, items)] != pytest.approx(expected, rel=1e-6)
 
 
+def test_experts_and_what_is_written_in_place_compute_in_float32(model: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
+    config = AutoConfig.for_model(
+        "mixtral", vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    experts = AutoModelForCausalLM.from_config(config).eval()
+    for weight in experts.parameters():
+        weight.data = weight.data.mul(4).bfloat16().float()  # large enough for rounding to show
+    generator = random.Random(6)
+    rows = [[generator.randrange(3, 300) for _ in range(length)] for length in (5, 30, 31)]
+    expected = [sum(one_at_a_time(experts, ids)) for ids in rows]
+    for weight in experts.parameters():
+        weight.data = weight.data.bfloat16()
+    items = [Tokenized(ids, ids, 0, 0, len(ids)) for ids in rows]
+    assert [one.all_nll for one in measure(experts, items)] == pytest.approx(expected, rel=1e-6)
+    with float32.computed_in_float32(model):
+        made = torch.zeros(3, dtype=torch.bfloat16)
+        made[1] = 1 / 3
+        made.add_(1)
+    assert made.tolist() == pytest.approx([1, 4 / 3, 1], rel=1e-7)
+
+
 def test_logits_that_the_model_caps_are_left_to_the_model():
     config = AutoConfig.for_model(
         "gemma2", vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,

@@ -44,7 +44,8 @@ class _Float32(TorchFunctionMode):
             return self._linear(*args, **(kwargs or {}))
         if func is functional.embedding:
             return func(*args, **(kwargs or {})).float()
-        return func(*map(_widened, args), **{name: _widened(value) for name, value in (kwargs or {}).items()})
+        widened = {name: _widened(value) for name, value in (kwargs or {}).items()}
+        return _widened(func(*map(_widened, args), **widened))  # what is made in 16 bits may be written to in place
 
     def _linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """As functional.linear."""
