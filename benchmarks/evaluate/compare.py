@@ -1,6 +1,6 @@
 """evaluate's likelihoods and answers against a loop over texts and against transformers' own generation, in one run.
 
-    .venv/bin/python benchmarks/evaluate/compare.py > table.md
+    .venv/bin/python -m benchmarks.evaluate.compare > table.md
 
 README.md beside this file says what is compared and how the numbers are taken. The numbers that both sides give are
 compared here, too: a difference beyond the tolerance ends the script with an error.
@@ -31,8 +31,7 @@ from faion_finetuner.core.models.source import local_path, resolve_model
 from faion_finetuner.core.settings import Settings
 from transformers import GenerationConfig
 
-sys.path.append(str(Path(__file__).parent.parent / "train"))
-import instructions  # pyright: ignore[reportMissingImports]
+from benchmarks.train import instructions
 
 MODEL = "smollm2-135m-instruct"
 TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}  # of the mean loss; the loop in bfloat16 has three digits

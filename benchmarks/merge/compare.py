@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 WAYS = ("copy", "ours", "peft", "peft fp32")
@@ -127,14 +128,14 @@ def _copy(folder: Path, out: Path) -> Callable[[], object]:
 
 def _ours(folder: Path, out: Path) -> Callable[[], object]:
     """The whole mode with its checks, but for the verification, which the other ways do not have."""
-    import torch  # noqa: F401 - libraries are loaded before the clock starts, whichever way it is
     from faion_finetuner.core.merge.merge import run
     from faion_finetuner.core.merge.request import MergeRequest, resolve
     from faion_finetuner.core.runs.active import ActiveRun
     from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
     from faion_finetuner.core.settings import ROOTS, Settings
-    from huggingface_hub import ModelCardData  # noqa: F401
 
+    for library in ("torch", "huggingface_hub.repocard_data"):  # before the clock starts, as of the other ways
+        import_module(library)
     os.environ[ROOTS] = str(folder)
     settings = Settings.from_environment()
     given = MergeRequest(model_name=str(folder / "base"), adapter_path=folder / "adapter", output_dir=out, verify=False)
@@ -149,7 +150,9 @@ def _peft(dtype: str) -> Callable[[Path, Path], Callable[[], object]]:
     def prepare(folder: Path, out: Path) -> Callable[[], object]:
         import torch
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401 - loaded before the clock starts
+        from transformers import AutoModelForCausalLM
+
+        import_module("transformers.models.llama.modeling_llama")  # before the clock starts
 
         def merge() -> None:
             base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=getattr(torch, dtype))

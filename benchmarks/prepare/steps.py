@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import orjson
 import rows
@@ -137,12 +138,12 @@ def prepare(data: Path, model: Path, root: Path) -> None:
     """Run the mode in this process alone."""
     os.environ[ROOTS] = os.pathsep.join((str(root), str(model)))
     gc.set_threshold(pool.GARBAGE_THRESHOLD)  # as the worker processes do
-    setattr(pipeline, "Pool", lambda worker, _: contextlib.nullcontext(pipeline.Alone(worker)))  # noqa: B010
     folder = RunFolder(path=root / "out" / ".run" / "steps")
     folder.path.mkdir(parents=True)
     folder.write_status(RunStatus(status="running", launched_at=now()))
     request = PrepareRequest(data_path=str(data), output_dir=root / "out", model_name=str(model), max_length=512)
-    pipeline.run(request, ActiveRun(folder, root / "out"))
+    with mock.patch.object(pipeline, "Pool", lambda worker, _: contextlib.nullcontext(pipeline.Alone(worker))):
+        pipeline.run(request, ActiveRun(folder, root / "out"))
 
 
 def measure_limits(lines: Sequence[bytes], model: Path) -> dict[str, float]:

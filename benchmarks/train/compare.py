@@ -1,7 +1,7 @@
 """train against what people use instead: tokens a second, memory and the loss reached, on the same rows in one run.
 
     benchmarks/train/rivals/make RIVALS                                  # once; RIVALS is any folder
-    .venv/bin/python benchmarks/train/compare.py --rivals RIVALS > table.md
+    .venv/bin/python -m benchmarks.train.compare --rivals RIVALS > table.md
 
 Each contender is a process of its own with empty caches and no network, and gets the same tokens and the same recipe.
 The rounds go through all of them in turn, so that noise hits all alike; numbers are medians, and what counts is the
@@ -18,20 +18,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import instructions
 import torch
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.files import read_examples
 from faion_finetuner.core.examples.mask import tokenize_many
 from faion_finetuner.core.models.source import local_path, resolve_model
 from faion_finetuner.core.settings import Settings
-from held_out import held_out_loss
+
+from benchmarks.prepare.contenders import empty_caches
+from benchmarks.prepare.measure import Usage, measure
+from benchmarks.train import instructions
+from benchmarks.train.held_out import held_out_loss
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "prepare"))
-from contenders import empty_caches  # noqa: E402  # pyright: ignore[reportMissingImports]
-from measure import Usage, measure  # noqa: E402  # pyright: ignore[reportMissingImports]
-
 RECIPE = {"rank": 16, "alpha": 16, "learning_rate": 2e-4, "batch_size": 4, "accumulation": 4}
 RECIPE |= {"warmup": 0.03, "decay": 0.01, "seed": 42, "longest": 1024}
 HELD_OUT_ROWS = 24

@@ -1,5 +1,6 @@
 """What an evaluation would cost, before it is started."""
 
+import math
 import time
 from pathlib import Path
 
@@ -52,11 +53,7 @@ def _parameters(folder: Path) -> int:
     total = 0
     for path in folder.glob("*.safetensors"):
         with safetensors.safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                size = 1
-                for length in file.get_slice(name).get_shape():
-                    size *= length
-                total += size
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.offset_keys())
     return total
 
 

@@ -69,7 +69,7 @@ class FastTokens:
             raise NotReproducible("the package 'tuetoken' is not installed") from error
         try:
             self._core: Any = Core(str(path))
-        except Exception as error:  # tuetoken raises nothing narrower
+        except ValueError as error:
             raise NotReproducible(f"tuetoken does not read it: {error}") from error
         added = tokenizer.get_added_tokens_decoder()
         raw, normalized = _added(added, self._normalizes)

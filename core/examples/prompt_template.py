@@ -210,10 +210,10 @@ class _Environment(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return attr in LOOP if isinstance(obj, LoopContext) else isinstance(obj, (str, Mapping)) and attr in METHODS
 
-    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        if getattr(obj, "__name__", "") == "replace" and isinstance(getattr(obj, "__self__", None), str):
-            return _replace(obj.__self__, *args, **kwargs)
-        return super().call(context, obj, *args, **kwargs)
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(__obj, "__name__", "") == "replace" and isinstance(getattr(__obj, "__self__", None), str):
+            return _replace(__obj.__self__, *args, **kwargs)
+        return super().call(__context, __obj, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if not all(isinstance(value, (int, float)) for value in (left, right)):

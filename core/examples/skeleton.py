@@ -189,8 +189,12 @@ class _Text(str):
         self._notes.absent.add(needle)
         return False
 
-    __hash__ = __len__ = __iter__ = __getitem__ = __lt__ = __le__ = __gt__ = __ge__ = _opaque  # type: ignore[assignment]
-    __mul__ = __rmul__ = __mod__ = __rmod__ = __format__ = __reversed__ = _opaque  # type: ignore[assignment]
+
+for _use in (
+    "hash", "len", "iter", "getitem", "lt", "le", "gt", "ge",
+    "mul", "rmul", "mod", "rmod", "format", "reversed",
+):  # fmt: skip
+    setattr(_Text, f"__{_use}__", _opaque)
 
 
 class _Tracing(ImmutableSandboxedEnvironment):
