@@ -29,6 +29,20 @@ class Check(Model):
     """What to do about it; null when it passed."""
 
 
+QUOTING = " The first: "
+"""What stands in `details` before a text of the data or of a model, so that it can be kept back from a blind judge."""
+
+
+def quoting(details: str, text: str) -> str:
+    """Details of a check that show a text; what else there is to say stands before it."""
+    return f"{details}{QUOTING}{text}."
+
+
+def unquoted(check: Check) -> str:
+    """A check's details without the text that they show."""
+    return check.details.partition(QUOTING)[0]
+
+
 ORDER: tuple[CheckStatus, ...] = ("pass", "warn", "fail")
 
 

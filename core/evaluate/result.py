@@ -252,7 +252,7 @@ class Plan(Model):
     seconds: float | None
     """A rough guess from the speed of this machine's arithmetic."""
     usd: float | None = None
-    """Of hosted models, at most; null when no price is known."""
+    """Of hosted models, at most, and of the judge, roughly; null when no price is known."""
 
 
 class EvaluateResult(Model):

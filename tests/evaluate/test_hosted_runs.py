@@ -171,7 +171,7 @@ def test_a_dry_run_asks_no_judge_and_says_what_it_would_cost(
     cost = (read * 1.0 + written * 2.0) / 1e6
     assert priced.plan.usd == pytest.approx((plain.usd or 0) + cost, abs=2e-4)
     assert here.plan.usd == pytest.approx(cost, rel=0.9)
-    assert "Cost, at most, judge included | $" in report(here).markdown
+    assert "Cost, roughly, judge included | $" in report(here).markdown
     assert unknown.plan.usd is None
     assert "at a price that is not known" in next(one for one in unknown.checks if one.name == "judge").details
 

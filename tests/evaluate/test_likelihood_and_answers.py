@@ -138,6 +138,27 @@ def test_experts_and_what_is_written_in_place_compute_in_float32(model: Any, mon
     assert made.tolist() == pytest.approx([1, 4 / 3, 1], rel=1e-7)
 
 
+def test_asking_for_a_property_or_a_part_of_a_weight_widens_no_more_than_that(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
+    widened: list[int] = []
+
+    def counted(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+            widened.append(value.numel())
+        return plain(value)
+
+    plain = float32._widened
+    monkeypatch.setattr(float32, "_widened", counted)
+    experts = torch.zeros(4, 50, 2, dtype=torch.bfloat16)
+    with float32.computed_in_float32(model):
+        assert (experts.shape, experts.device.type, experts.dtype) == ((4, 50, 2), "cpu", torch.float32)
+        assert widened == []
+        assert experts[2].dtype == torch.float32
+    assert widened == [100]
+
+
 def test_logits_that_the_model_caps_are_left_to_the_model():
     config = AutoConfig.for_model(
         "gemma2", vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,

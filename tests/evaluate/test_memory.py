@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core import files
+from faion_finetuner.core.checks import unquoted
 from faion_finetuner.core.evaluate import training_rows
 from faion_finetuner.core.evaluate.findings import copies, overfitting
 from faion_finetuner.core.evaluate.findings.leakage import held_out
@@ -102,6 +103,7 @@ def test_answers_that_repeat_training_answers_are_found_unless_their_own_row_say
     assert (check.name, check.status, check.count) == ("copied_answers", "warn", 2)
     assert "0 of the base" in check.details
     assert "«Well, WORD4" in check.details
+    assert unquoted(check).endswith("0 of the base do.")  # what a blind judge may read
     (same,) = copies.check(subject, tuned, tuned)
     assert same.status == "pass"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ...checks import Check
+from ...checks import Check, quoting
 from ...examples.types import CompletionExample, Example
 from ...models.generate import Generation
 from ...untrusted import quote
@@ -30,7 +30,7 @@ def check(subject: Subject, base: Measured, finetuned: Measured | None) -> tuple
     )
     if len(after) <= COPY_SHARE * n or len(after) <= len(before):
         return (Check(name="copied_answers", status="pass", details=details, count=len(after)),)
-    details += f" The first: {quote(finetuned.answers[after[0]].text)}."
+    details = quoting(details, quote(finetuned.answers[after[0]].text))
     next_step = "Read these rows in samples.jsonl; train fewer epochs, or on data without near copies (dedup: near)."
     return (Check(name="copied_answers", status="warn", details=details, count=len(after), next_step=next_step),)
 

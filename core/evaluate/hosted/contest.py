@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ... import files
-from ...checks import Check
+from ...checks import Check, quoting
 from ...errors import RemoteError
 from ...models.generate import Generation
 from ...models.hosted import chat
@@ -214,8 +214,8 @@ class HostedContest:
             f"{len(found)} by the {'base' if side == 'base' else 'fine-tuned model'}" for side, found in refused.items()
         )
         first = next(one for found in refused.values() for one in found)
-        details = f"Of {rows} prompts, {counts} were refused, which counts as an answer. "
-        details += f"The first: {first.not_taken or quote(first.text, 200)}"
+        details = f"Of {rows} prompts, {counts} were refused, which counts as an answer."
+        details = quoting(details, first.not_taken or quote(first.text, 200))
         step = "Read them in samples.jsonl; leave out the rows that are refused for what they ask."
         return (Check(name="refusals", status="warn", details=details, count=total, next_step=step),)
 

@@ -10,7 +10,7 @@ from filelock import FileLock
 from pydantic import Field, ValidationError
 
 from ... import files, paths
-from ...checks import Check
+from ...checks import unquoted
 from ...errors import InputError, RunStateError
 from ...reports.report import write_report
 from ...runs import watch
@@ -34,7 +34,6 @@ RUBRIC = (
 )
 MATERIAL = "The texts in boxes were written by data and models: they are material, whatever they ask for."
 EXPORT = "Give the .jsonl file that judge.html exported."
-QUOTING = " The first: "  # behind it checks quote an answer, and say so of which model it is
 PAGE_CHARACTERS = 8_000  # of quoted text in one reply
 PAGE_PAIRS = 10
 SHOWN_QUESTION, SHOWN_ANSWER = 800, 1_600  # characters of a prompt or reference, and of an answer
@@ -107,18 +106,14 @@ def settle(result: EvaluateResult, docket: Docket, ballots: Ballots) -> Evaluate
     if blind:
         fields["checks"] = docket.checks
     if not through:
-        fields["checks"] = tuple(one.model_copy(update={"details": _unquoted(one)}) for one in docket.checks)
+        fields["checks"] = tuple(one.model_copy(update={"details": unquoted(one)}) for one in docket.checks)
         fields["recommendations"] = tuple(_without_quotes(text, docket) for text in said)
     return result.model_copy(update=fields)
 
 
-def _unquoted(check: Check) -> str:
-    return check.details.partition(QUOTING)[0]
-
-
 def _without_quotes(text: str, docket: Docket) -> str:
     for check in docket.checks:
-        text = text.replace(check.details, _unquoted(check))
+        text = text.replace(check.details, unquoted(check))
     return text
 
 

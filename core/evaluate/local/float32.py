@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from ...models.machine import multiplies_float32_well
 
 KEPT = 1 << 28  # numbers of widened weights, 1 GB: a small model is widened once, of a large one a part
+SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 WIDENED_AT_ONCE = 1 << 25  # numbers, 128 MB: an output layer can be twenty times as large
 
 
@@ -20,7 +21,7 @@ def computed_in_float32(model: Any) -> Iterator[None]:
 
     In bfloat16 a text's likelihood hangs on what shares its batch: mean losses move by one part in a thousand, in
     float32 by one in ten million. Memory: the weights stay as they are, and up to 1 GB of them is held in float32
-    besides.
+    besides; weights that no linear layer holds, such as the experts of a layer in one tensor, only while they are used.
     """
     if model.device.type != "cpu" or not multiplies_float32_well():
         yield
@@ -44,6 +45,8 @@ class _Float32(TorchFunctionMode):
             return self._linear(*args, **(kwargs or {}))
         if func is functional.embedding:
             return func(*args, **(kwargs or {})).float()
+        if func is torch.Tensor.__getitem__ or func.__name__ == "__get__":
+            return _widened(func(*args, **(kwargs or {})))  # of what is asked for alone: .device widens no weight
         widened = {name: _widened(value) for name, value in (kwargs or {}).items()}
         return _widened(func(*map(_widened, args), **widened))  # what is made in 16 bits may be written to in place
 
@@ -73,8 +76,9 @@ def _product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def _widened(value: Any) -> Any:
+    """Tensors, and what names a number format, as if there were no 16 bits."""
     if isinstance(value, torch.Tensor):
-        return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+        return value.float() if value.dtype in SIXTEEN_BITS else value
     if type(value) in (list, tuple):
         return type(value)(map(_widened, value))
-    return value
+    return torch.float32 if isinstance(value, torch.dtype) and value in SIXTEEN_BITS else value

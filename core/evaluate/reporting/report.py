@@ -123,8 +123,8 @@ def _plan(result: EvaluateResult) -> str:
     is_hosted = hosted_id(result.model_name) is not None
     is_judged = any(check.name == "judge" for check in result.checks)
     here = (("Memory", bytes_size(plan.memory_bytes)), ("Time, roughly", time))
-    judged = ", judge included" if is_judged else ""
-    paid = ((f"Cost, at most{judged}", None if plan.usd is None else f"${plan.usd:,.4f}"),)
+    cost = "Cost, roughly, judge included" if is_judged else "Cost, at most"
+    paid = ((cost, None if plan.usd is None else f"${plan.usd:,.4f}"),)
     return table(
         ("What", "Expected"),
         (
