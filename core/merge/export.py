@@ -11,7 +11,7 @@ from pathlib import Path
 from ..checks import CheckStatus
 from ..errors import ExportError, ModelError
 from ..examples.chat import ChatTokenizer
-from ..models.gguf.engines import Asked, Asker, Question
+from ..models.gguf.engines import Asked, Asker
 from ..models.gguf.summary import summarise
 from ..reports.markdown import percent
 from ..runs.active import ActiveRun
@@ -19,7 +19,7 @@ from .converter import Converter
 from .expectation import ANSWER_TOKENS, Answer, Expectation, agreement, mean_loss
 from .importance import Importance, Weigher
 from .quantizers import Quantizer
-from .request import MODELFILE, Quantization, gguf_name
+from .request import MODELFILE, Quantization, gguf_name, is_k_quant
 from .result import Export, GgufVerification
 
 SIXTEEN_BITS: tuple[Quantization, ...] = ("f16", "bf16")
@@ -67,7 +67,7 @@ class Exporter:
                 base = self._converted(model, work, source)
                 importance = self._importance(base, model, smaller)
                 found = importance.file if importance else None
-                exports = [self._finish(self._quantized(base, q, found if _is_k(q) else None), q) for q in smaller]
+                exports = [self._finish(self._quantized(base, q, found if is_k_quant(q) else None), q) for q in smaller]
             exports += [self._finish(self._converted(model, work, q), q) for q in whole]
         order = {quantization: place for place, quantization in enumerate(wanted)}
         return Exported(tuple(sorted(exports, key=lambda export: order[export.quantization])), importance)
@@ -86,7 +86,7 @@ class Exporter:
 
     def _importance(self, base: Path, model: Path, wanted: Sequence[Quantization]) -> Importance | None:
         """Only the K-quants use one."""
-        if self.quantizer is None or not any(map(_is_k, wanted)):
+        if self.quantizer is None or not any(map(is_k_quant, wanted)):
             return None
         if reason := self.quantizer.no_importance(self.run):
             return Importance(None, reason)
@@ -119,8 +119,8 @@ class Exporter:
             raise ExportError(error.problem, "Export again; if it stays so, name a newer llama.cpp.") from error
         bos = self.chat.decode([self.chat.bos_id], skip_special=False) if self.chat.bos_id is not None else ""
         doubled = bos if summary.adds_bos and asker.adds_bos else ""
-        questions = [Question(one.prompt.removeprefix(doubled), ANSWER_TOKENS) for one in expected.answers]
-        asked = asker.ask(file, questions, expected.texts, self.run)
+        prompts = [one.prompt.removeprefix(doubled) for one in expected.answers]
+        asked = asker.ask(file, prompts, ANSWER_TOKENS, expected.texts, self.run)
         verdict = judge(asked, expected, self.chat, quantization)
         return GgufVerification(
             status=verdict.status,
@@ -148,11 +148,6 @@ class Exported:
 
 def _unproven(name: str) -> str:
     return name.replace(".gguf", f"{UNPROVEN}.gguf")
-
-
-def _is_k(quantization: Quantization) -> bool:
-    """Whether it is one of the K-quants, which can use an importance matrix."""
-    return "_k" in quantization
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from ..errors import ExportError
 from ..examples.chat import ChatTokenizer
 from ..reports.markdown import percent
 from .probes import Probes
+from .request import is_k_quant
 from .result import Export, Measured, Verification
 
 NOTABLE_EFFECT = 1e-3  # nats; an adapter that learned anything moves its own rows by a hundred times that
@@ -98,7 +99,7 @@ def export_checks(exports: Sequence[Export]) -> list[Check]:
 def _fallback(exports: Sequence[Export]) -> list[Check]:
     found = []
     for export in exports:
-        types = export.verification.tensor_types if export.verification and "_k" in export.quantization else {}
+        types = export.verification.tensor_types if export.verification and is_k_quant(export.quantization) else {}
         replaced = {name: count for name, count in types.items() if name in FALLBACKS}
         if replaced:
             found.append(

@@ -88,14 +88,15 @@ class Weigher:
         loaded: Any = load_base(model, dtype=dtype, settings=self.settings)
         matrices = dict(_matrices(loaded))
         inputs = _mean_squares(loaded, matrices, self._told(parts))
-        norms = {name: module.weight.detach().float().norm(dim=0).cpu().numpy() for name, module in matrices.items()}
+        norms = {name: matrices[name].weight.detach().float().norm(dim=0).cpu().numpy() for name in inputs}
         named = imatrix.tensors_of(source, norms)
         if not named:
             return Importance(None, f"the matrices of {summary.architecture} models have no names known for it.")
         found = {tensor: inputs[module] for module, tensor in named.items()}
         imatrix.write(target, found, self.calibration.source, windows, WINDOW)
         left = len(imatrix.weighable(source)) - len(found)
-        partly = f"; {left} matrices of the file have no layer of their own here and stay without" if left else ""
+        why = "have no layer of their own here, or one that nothing came into, and stay without"
+        partly = f"; {left} matrices of the file {why}" if left else ""
         return Importance(target, f"{windows * WINDOW:,} tokens of {self.calibration.source}{partly}")
 
     def _told(self, parts: Sequence[list[int]]) -> Iterator[list[int]]:

@@ -1,13 +1,12 @@
 """How much memory a merge takes at its peak, as the system counts it: resident, of the worker and what it starts."""
 
-import os
-
 from ..models.gguf.programs import find_program
 from ..models.machine import look
+from ..processors import usable_processors
 from .blend import BLOCK_NUMBERS
 from .job import Job
-from .request import Quantization
-from .verify import POSITIONS, arithmetic_for
+from .request import is_k_quant
+from .verify import POSITIONS, arithmetic_for, weight_bytes
 
 # As measured on Linux; what comes on top of them is computed.
 WORKER_BYTES = 265_000_000
@@ -44,7 +43,7 @@ def _merging(job: Job) -> int:
     if job.method == "in_memory":
         return LOADED_BYTES + _model(job, "float32")
     copies = 0 if job.recipe.only_sums else 3 + 3 * len(job.adapters)
-    blocks = (os.cpu_count() or 1) * BLOCK * min(BLOCK_NUMBERS, _largest(job))
+    blocks = usable_processors() * BLOCK * min(BLOCK_NUMBERS, _largest(job))
     return WORKER_BYTES + blocks + copies * _largest(job) * 4
 
 
@@ -62,8 +61,7 @@ def _verifying(job: Job) -> int:
 
 def _weighing(job: Job) -> int:
     """What an importance matrix takes where transformers has to find it out."""
-    wanted: tuple[Quantization, ...] = job.request.gguf
-    by_transformers = any("_k" in one for one in wanted) and find_program("llama-imatrix") is None
+    by_transformers = any(map(is_k_quant, job.request.gguf)) and find_program("llama-imatrix") is None
     return LOADED_BYTES + _model(job, look().dtype) if by_transformers else 0
 
 
@@ -79,7 +77,7 @@ def _model(job: Job, dtype: str) -> int:
 
 def _held(job: Job, dtype: str) -> int:
     """A model in main memory; a GPU has its own."""
-    return 0 if look().device == "cuda" else job.base.parameters * (4 if dtype == "float32" else 2)
+    return 0 if look().device == "cuda" else weight_bytes(job.base.parameters, dtype)
 
 
 def _largest(job: Job) -> int:

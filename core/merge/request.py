@@ -234,3 +234,8 @@ def outputs(request: MergeRequest) -> tuple[str, ...]:
 def gguf_name(quantization: Quantization) -> str:
     """File name of an export."""
     return f"model-{quantization}.gguf"
+
+
+def is_k_quant(quantization: Quantization) -> bool:
+    """Whether it is one of the K-quants, which can use an importance matrix."""
+    return "_k" in quantization

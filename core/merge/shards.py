@@ -1,7 +1,6 @@
 """The merge itself: a block of rows at a time, in fp32; neither the model nor a weight file is ever in memory."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ModelError
+from ..processors import usable_processors
 from .blend import Blend, Recipe
 from .checkpoint import FLOATS, INDEX, SINGLE, Checkpoint
 from .plan import Plan
@@ -126,10 +126,9 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
     a share of it spin meanwhile."""
     import torch
 
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     own = torch.get_num_threads()
     torch.set_num_threads(1)
-    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+    with ThreadPoolExecutor(usable_processors(), initializer=torch.set_num_threads, initargs=(1,)) as threads:
         try:
             yield threads
         finally:

@@ -99,7 +99,12 @@ def fits(parameters: int, dtype: str) -> bool:
     """Whether a copy of a model of so many numbers leaves some of the memory free where models are loaded."""
     torch = extras.require("torch", "Loading a model")
     free = torch.cuda.mem_get_info()[0] if look().device == "cuda" else free_memory_bytes()
-    return parameters * (4 if dtype == "float32" else 2) < FITS * free
+    return weight_bytes(parameters, dtype) < FITS * free
+
+
+def weight_bytes(parameters: int, dtype: str) -> int:
+    """What so many numbers take in one of the formats that models are loaded in."""
+    return parameters * (4 if dtype == "float32" else 2)
 
 
 def measure_reference(

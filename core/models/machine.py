@@ -1,6 +1,5 @@
 """What this machine has, and the number format that suits it, with the reason."""
 
-import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Literal
 import psutil
 
 from .. import extras
+from ..processors import usable_processors
 from ..schema import Model
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -52,7 +52,7 @@ def look() -> Machine:
         MissingExtraError: torch is not installed.
     """
     torch = extras.require("torch", "Working with a model")
-    host = {"host_memory_total_bytes": psutil.virtual_memory().total, "cpu_count": _cpus()}
+    host = {"host_memory_total_bytes": psutil.virtual_memory().total, "cpu_count": usable_processors()}
     if torch.cuda.is_available():
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Machine(
@@ -101,10 +101,6 @@ def free_memory_bytes() -> int:
     except (OSError, ValueError):  # no such group, or "max"
         return free
     return min(free, max(0, limit - used))
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

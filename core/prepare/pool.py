@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from ..processors import usable_processors
 from .worker import Worker
 
 MAX_PROCESSES = 16
@@ -87,8 +88,7 @@ class Pool:
 
 def processes() -> int:
     """How many processes are worth having: the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_PROCESSES)
+    return min(usable_processors(), MAX_PROCESSES)
 
 
 def _begin(worker: Worker) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from faion_finetuner.core.settings import Settings
 
+from tests.evaluate.finished import Evaluations
 from tests.evaluate.hosted_pair import PRICES, well
 from tests.evaluate.world import World
 from tests.openai_jobs.stand_in import KEY, StandIn, serving
@@ -39,6 +40,15 @@ def save_adapter(base_folder: Path, folder: Path, *, random: bool) -> Path:
 @pytest.fixture
 def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(settings, base_folder.parent)
+    for name, value in made.settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+@pytest.fixture
+def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    """Finished ones, which `runs` finds."""
+    made = Evaluations(settings, base_folder.parent)
     for name, value in made.settings.as_environment().items():
         monkeypatch.setenv(name, value)
     return made

@@ -2,12 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars
 from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
+from faion_finetuner.core.evaluate.benchmarks.scores import BenchmarkScore
 from faion_finetuner.core.models.load import load_tokenizer
 
 Write = Callable[[Path], object]
@@ -75,3 +76,16 @@ def put(folder: Path, name: str, write: Write) -> None:
 
 def found(folder: Path, base_folder: Path, *names: str, **settings: Any) -> Benchmarks:
     return Benchmarks(Asking(names, folder, **settings), load_tokenizer(base_folder), folder.parent / "scratch")
+
+
+def assert_same_as(
+    theirs: Any, scores: Sequence[BenchmarkScore], logged: Sequence[dict[str, Any]], tasks: Sequence[str]
+) -> None:
+    """What was scored and logged of these tasks is what lm-eval itself found, prompt by prompt."""
+    for task in tasks:
+        expected = {key: value for key, value in theirs["results"][task].items() if "," in key and "stderr" not in key}
+        assert [score.value for score in scores if score.task == task] == list(expected.values())
+        ours = [sample for sample in logged if sample["task"] == task]
+        for one, other in zip(ours, theirs["samples"][task], strict=True):
+            for what in ("arguments", "resps", "target"):
+                assert one[what] == json.loads(json.dumps(other[what]))

@@ -23,14 +23,6 @@ OTHER = "ft:tiny-1:acme::2"
 
 
 @pytest.fixture
-def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
-    made = Evaluations(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-    return made
-
-
-@pytest.fixture
 def arguments(settings: Settings) -> dict[str, Any]:
     data = held_out(settings.roots[0] / "held.jsonl")
     return {"model_name": f"openai:{BASE}", "finetuned_path": f"openai:{TUNED}", "data_path": data}

@@ -10,7 +10,6 @@ from faion_finetuner.core.evaluate.judging.pairs import read_docket
 from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.evaluate.result import EvaluateResult
 from faion_finetuner.core.runs.record import RunFolder
-from faion_finetuner.core.settings import Settings
 from faion_finetuner.tools.evaluate import next_steps
 
 from tests.evaluate.finished import Evaluations
@@ -23,12 +22,9 @@ PAIRS = 12
 
 
 @pytest.fixture
-def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
-    made = Evaluations(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-    made.make_legible(monkeypatch)
-    return made
+def evaluations(evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    evaluations.make_legible(monkeypatch)
+    return evaluations
 
 
 @pytest.fixture

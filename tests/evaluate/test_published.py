@@ -20,6 +20,7 @@ from tests.evaluate.published import (
     TRUTHFUL,
     TRUTHFUL_TARGETS,
     as_json,
+    assert_same_as,
     found,
     jsonl,
     parquet,
@@ -154,13 +155,7 @@ def test_scores_and_answers_are_those_of_lm_eval_s_own_task(
         },
         num_fewshot=shots, apply_chat_template=template,
     )  # fmt: skip
-    for name in names:
-        expected = {key: value for key, value in theirs["results"][name].items() if "," in key and "stderr" not in key}
-        assert [score.value for score in scores if score.task == name] == list(expected.values())
-        ours = [sample for sample in logged(folder) if sample["task"] == name]
-        for one, other in zip(ours, theirs["samples"][name], strict=True):
-            assert one["arguments"] == json.loads(json.dumps(other["arguments"]))
-            assert one["resps"] == json.loads(json.dumps(other["resps"]))
+    assert_same_as(theirs, scores, logged(folder), names)
 
 
 OWN = {"arc_easy": "arc/arc_easy.yaml", "mmlu_anatomy": "mmlu/default/mmlu_anatomy.yaml"}
@@ -224,13 +219,7 @@ def test_odd_but_right_files_are_scored_as_lm_eval_scores_the_hub_s_rows(folder:
         {name: {"test": f"{name}.jsonl"} for name in names},
         num_fewshot=0,
     )  # fmt: skip
-    for name in names:
-        expected = {key: value for key, value in theirs["results"][name].items() if "," in key and "stderr" not in key}
-        assert [score.value for score in scores if score.task == name] == list(expected.values())
-        ours = [sample for sample in logged(folder) if sample["task"] == name]
-        for one, other in zip(ours, theirs["samples"][name], strict=True):
-            assert one["arguments"] == json.loads(json.dumps(other["arguments"]))
-            assert one["target"] == json.loads(json.dumps(other["target"]))
+    assert_same_as(theirs, scores, logged(folder), names)
 
 
 def test_mmlu_is_weighed_over_the_subjects_that_lie_there(folder: Path, base_folder: Path, model: Any):

@@ -57,12 +57,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
-    made = Evaluations(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-    made.make_legible(monkeypatch)
-    return made
+def evaluations(evaluations: Evaluations, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    evaluations.make_legible(monkeypatch)
+    return evaluations
 
 
 @pytest.mark.usefixtures("package")

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from faion_finetuner.core.evaluate.comparison import SHARE, compare, rows_of
 from faion_finetuner.core.evaluate.result import EvaluateResult
-from faion_finetuner.core.settings import Settings
 
 from tests.evaluate.conftest import save_adapter, write_rows
 from tests.evaluate.finished import Evaluations
@@ -17,14 +16,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
-
-
-@pytest.fixture
-def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
-    made = Evaluations(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
-    return made
 
 
 @pytest.fixture

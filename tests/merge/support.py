@@ -1,6 +1,7 @@
 """Adapters for tests, made by peft itself with random weights, and a merge run in this process."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 
 from ..tiny import tiny_model
+
+LLAMA_CPP = Path(__file__).with_name("llama_cpp")
+"""A folder with a stand-in for llama.cpp's converter."""
 
 
 def make_adapter(
@@ -125,3 +129,11 @@ def tiny_gpt2(folder: Path, *, prefix: str) -> Path:
     named = {prefix + name.removeprefix("transformer."): tensor for name, tensor in weights.items()}
     save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def program(path: Path, code: str) -> Path:
+    """A stand-in for one of llama.cpp's programs."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{code}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path

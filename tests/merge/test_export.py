@@ -1,6 +1,5 @@
 """GGUF files of a tiny model: converted by a stand-in, quantised and asked by the real engine, crashes survived."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,28 +8,18 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import ExportError, InputError, MissingExtraError, ModelError
-from faion_finetuner.core.merge import converter, preflight, quantizers, shipping
+from faion_finetuner.core.merge import converter, preflight, quantizers
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.merge.result import Export, GgufVerification
 from faion_finetuner.core.models.gguf import engines
 from faion_finetuner.core.models.gguf.summary import summarise
 
 from ..tiny import tiny_model
-from .support import active_run, make_adapter, merge
+from .support import LLAMA_CPP, active_run, make_adapter, merge, program
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
 
-LLAMA_CPP = Path(__file__).with_name("llama_cpp")
 ALL = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m")
-
-
-@pytest.fixture
-def base(settings, monkeypatch) -> Path:
-    """A tiny model, with the stand-in converter and no llama.cpp programs; test_serving serves what is exported."""
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(shipping, "find_server", lambda: None)
-    return tiny_model(settings.roots[0] / "base")
 
 
 def test_all_formats_are_made_asked_and_told(settings, base):
@@ -313,10 +302,3 @@ def always_says(base: Path, text: str) -> str:
 def proof(export: Export) -> GgufVerification:
     assert export.verification is not None
     return export.verification
-
-
-def program(path: Path, code: str) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!{sys.executable}\n{code}\n", encoding="utf-8")
-    os.chmod(path, 0o755)
-    return path

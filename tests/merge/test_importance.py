@@ -8,31 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 from faion_finetuner.core.checks import Check
-from faion_finetuner.core.merge import quantizers, shipping
+from faion_finetuner.core.merge import importance, quantizers
 from faion_finetuner.core.models.gguf import imatrix
 from faion_finetuner.core.settings import Settings
 
-from ..tiny import tiny_model, write_tiny_rows
-from .support import active_run, merge
-from .test_export import LLAMA_CPP, program
+from ..tiny import write_tiny_rows
+from .support import active_run, merge, program
 
 
 @pytest.fixture
-def base(settings, monkeypatch) -> Path:
+def base(base: Path) -> Path:
     """A tiny model some of whose columns get far larger inputs than others, as those of trained models do."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(shipping, "find_server", lambda: None)
-    folder = tiny_model(settings.roots[0] / "base")
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(base / "model.safetensors")
     for name in weights:
         if "layernorm" in name:
             weights[name] = torch.logspace(-1.5, 1.5, len(weights[name]))
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    return base
 
 
 def export(settings: Settings, base: Path, rows: Path, name: str) -> tuple[Path, Check]:
@@ -117,6 +112,22 @@ def test_columns_in_another_order_get_no_weights(settings, base):
     norms = weights[f"{module}.weight"].norm(dim=0).numpy()
     assert imatrix.tensors_of(file, {module: norms}) == {module: "blk.0.ffn_down.weight"}
     assert imatrix.tensors_of(file, {module: np.sort(norms)}) == {}
+
+
+def test_a_layer_that_nothing_comes_into_stays_without(settings, base, monkeypatch):
+    """As an expert that no token of the text was sent to."""
+    load = importance.load_base
+
+    def load_unused(*given: Any, **options: Any) -> Any:
+        model: Any = load(*given, **options)
+        model.model.layers[1].mlp.forward = lambda hidden: hidden  # past its three matrices
+        return model
+
+    monkeypatch.setattr(importance, "load_base", load_unused)
+    file, told = export(settings, base, write_tiny_rows(settings.roots[0] / "rows.jsonl", 120), "out")
+    assert file.is_file()
+    assert "The K-quants keep those weights finer" in told.details
+    assert "3 matrices of the file have no layer of their own here, or one that nothing came into" in told.details
 
 
 def test_a_wheel_that_cannot_quantise_is_told_and_costs_nothing_else(settings, base, tmp_path, monkeypatch):

@@ -58,3 +58,17 @@ def test_what_takes_more_is_told_as_more(settings, monkeypatch):
     assert plain < weighed
     summed = planned(settings, **two, strategy="linear")
     assert planned(settings, **one) < summed < planned(settings, **two, strategy="ties")
+
+
+def test_only_processors_that_the_process_may_use_count(settings, monkeypatch):
+    """In a container they are fewer than the machine has; each takes a block."""
+    root = settings.roots[0]
+    base = tiny_model(root / "base", hidden=256, layers=4)
+    arguments = {"model_name": str(base), "adapter_path": make_adapter(base, root / "adapter"), "verify": False}
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    told = []
+    for allowed in ({3}, {0, 3, 5}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, allowed=allowed: allowed, raising=False)
+        told.append(planned(settings, **arguments))
+    largest = 2 * 256 * 256  # the MLP's matrices
+    assert told[1] - told[0] == 2 * memory.BLOCK * largest

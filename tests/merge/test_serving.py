@@ -15,8 +15,7 @@ from faion_finetuner.core.merge.ollama import PROBES
 from faion_finetuner.core.merge.result import MergeResult
 
 from ..tiny import TEMPLATE, tiny_model, write_tiny_rows
-from .support import active_run, folder_of, make_adapter, merge
-from .test_export import LLAMA_CPP, program
+from .support import LLAMA_CPP, active_run, folder_of, make_adapter, merge, program
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft
 OTHER_TEMPLATE = TEMPLATE.replace("'\n' + message['content']", "': ' + message['content']")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from faion_finetuner.core.errors import InputError, RemoteError
-from faion_finetuner.core.merge import shipping
 from faion_finetuner.core.merge.mode import MODE
 from faion_finetuner.core.merge.report import report
 from faion_finetuner.core.merge.request import MergeRequest
@@ -14,8 +13,7 @@ from faion_finetuner.core.settings import Settings
 
 from ..tiny import tiny_model
 from .hub import TOKEN, hub_stand_in
-from .support import make_adapter, merge
-from .test_export import LLAMA_CPP, program
+from .support import make_adapter, merge, program
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),  # peft
@@ -37,13 +35,10 @@ def hub(monkeypatch):
 
 
 @pytest.fixture
-def base(settings, monkeypatch) -> Path:
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(LLAMA_CPP))
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(shipping, "find_server", lambda: None)
-    folder = tiny_model(settings.roots[0] / "base")
-    (folder / "LICENSE").write_text("MIT License\n\nCopyright nobody", encoding="utf-8")
-    return folder
+def base(base: Path) -> Path:
+    """A model that came with a licence."""
+    (base / "LICENSE").write_text("MIT License\n\nCopyright nobody", encoding="utf-8")
+    return base
 
 
 def upload_of(upload: Upload | None) -> Upload:

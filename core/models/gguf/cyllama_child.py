@@ -28,28 +28,18 @@ def quantize(source: str, target: str, file_type: str) -> None:
     model_quantize(source, target, parameters)
 
 
-def ask(model: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Answer each [prompt, max_tokens] greedily, and say what it makes of each [token ids, place of the answer].
-
-    Answers are token ids: cyllama's own texts lose characters that are split over several tokens. Nothing is added to a
-    prompt; special tokens written in it count.
-    """
-    said: list[dict[str, Any]] = []
-    if asked["questions"]:
-        prompts, limits = zip(*asked["questions"], strict=True)
-        read = tokenize(model, {"texts": prompts, "add_special": False})
-        given = answer(model, {"prompts": prompts, "max_tokens": max(limits)})
-        answers = {one["index"]: one["ids"] for one in given}
-        said = [{"ids": answers[n][: limits[n]], "prompt_ids": ids} for n, ids in enumerate(read)]
+def ask(model: Any, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What `answer` says to the prompts, in their order, and `score` to the texts [token ids, place of the answer]."""
+    said = sorted(answer(model, asked), key=lambda one: one["index"]) if asked["prompts"] else []
     scored = list(score(model, asked["texts"])) if asked["texts"] else []
     yield {"answers": said, "scored": scored}
 
 
-def score(model: str, texts: list[tuple[list[int], int]]) -> Iterator[dict[str, Any]]:
+def score(model: Any, texts: list[tuple[list[int], int]]) -> Iterator[dict[str, Any]]:
     """For each token of a text's answer: its loss in nats, and which token would have been the likeliest there."""
     import numpy as np
 
-    context, batch = _context(_model(model), max(len(ids) for ids, _ in texts), 1)
+    context, batch = _context(model, max(len(ids) for ids, _ in texts), 1)
     for index, (ids, answer_at) in enumerate(texts):
         context.kv_cache_clear()
         losses, likeliest = [], []
@@ -66,10 +56,9 @@ def score(model: str, texts: list[tuple[list[int], int]]) -> Iterator[dict[str, 
         yield {"index": index, "losses": losses, "likeliest": likeliest}
 
 
-def tokenize(model: str, asked: dict[str, Any]) -> Iterator[list[int]]:
+def tokenize(model: Any, asked: dict[str, Any]) -> Iterator[list[int]]:
     """The tokens of each text; with add_special, the begin token is put first where the file asks for that."""
-    loaded = _model(model)  # a vocabulary does not keep its model alive
-    vocabulary = loaded.get_vocab()
+    vocabulary = model.get_vocab()
     for text in asked["texts"]:
         yield list(vocabulary.tokenize(text, add_special=asked["add_special"], parse_special=True))
 
@@ -86,16 +75,19 @@ class _Answer:
     ids: list[int] = field(default_factory=list)
 
 
-def answer(model: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Answer each prompt greedily, several at once; in the order in which they end."""
+def answer(model: Any, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Answer each prompt greedily, several at once; in the order in which they end.
+
+    Answers are token ids: cyllama's own texts lose characters that are split over several tokens. Nothing is added to a
+    prompt; special tokens written in it count.
+    """
     from cyllama.llama import llama_cpp
 
-    loaded, limit = _model(model), asked["max_tokens"]
-    vocabulary = loaded.get_vocab()
+    vocabulary, limit = model.get_vocab(), asked["max_tokens"]
     prompts = [vocabulary.tokenize(prompt, add_special=False, parse_special=True) for prompt in asked["prompts"]]
     tokens = max(map(len, prompts)) + limit
     sequences = max(1, min(SEQUENCES, len(prompts), IN_MIND // tokens))
-    context, batch = _context(loaded, tokens, sequences)
+    context, batch = _context(model, tokens, sequences)
     greedy = llama_cpp.LlamaSampler(llama_cpp.LlamaSamplerChainParams())
     greedy.add_greedy()
     waiting, free, writing = deque(enumerate(prompts)), list(range(sequences)), dict[int, _Answer]()
@@ -113,7 +105,7 @@ def answer(model: str, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if not stopped:
                 one.ids.append(one.next)
             if stopped or len(one.ids) == limit:
-                yield {"index": one.index, "ids": one.ids, "stopped": stopped}
+                yield {"index": one.index, "prompt_ids": prompts[one.index], "ids": one.ids, "stopped": stopped}
                 del writing[sequence]
                 free.append(sequence)
         if writing:
@@ -164,11 +156,12 @@ def main(action: str, *arguments: str) -> None:
     if action == "quantize":
         quantize(*arguments)
         return
-    model, questions, answers = arguments
+    file, questions, answers = arguments
+    model = _model(file)  # held to the end: a vocabulary does not keep its model alive
     asked = json.loads(Path(questions).read_text(encoding="utf-8"))
-    with Path(answers).open("w", encoding="utf-8", buffering=1) as file:
+    with Path(answers).open("w", encoding="utf-8", buffering=1) as lines:
         for reply in {"ask": ask, "answer": answer, "score": score, "tokenize": tokenize}[action](model, asked):
-            file.write(json.dumps(reply) + "\n")
+            lines.write(json.dumps(reply) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,14 +16,6 @@ CONTEXT = 1024  # tokens of prompt and answer together
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A prompt as the model reads it."""
-
-    prompt: str
-    max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class Text:
     """A text whose answer is to be predicted, token by token."""
 
@@ -66,8 +58,8 @@ class Asker(Protocol):
         """Whether it puts the begin token before a prompt where the file asks for that."""
         ...
 
-    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
-        """The greedy answers to the questions, and what it makes of the texts."""
+    def ask(self, model: Path, prompts: Sequence[str], max_tokens: int, texts: Sequence[Text], run: ActiveRun) -> Asked:
+        """The greedy answers to the prompts, of so many tokens at most, and what it makes of the texts."""
         ...
 
 
@@ -78,11 +70,9 @@ class Cyllama:
     name: str = "cyllama"
     adds_bos: bool = False
 
-    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
-        given = {
-            "questions": [[q.prompt, q.max_tokens] for q in questions],
-            "texts": [[t.ids, t.answer_at] for t in texts],
-        }
+    def ask(self, model: Path, prompts: Sequence[str], max_tokens: int, texts: Sequence[Text], run: ActiveRun) -> Asked:
+        scored_texts = [[text.ids, text.answer_at] for text in texts]
+        given = {"prompts": list(prompts), "max_tokens": max_tokens, "texts": scored_texts}
         found = ask_child("ask", model, given, run)
         if found.replies is None:
             return Asked(None, None, None, found.ended)
@@ -128,20 +118,20 @@ class LlamaCompletion:
     def name(self) -> str:
         return self.program.name
 
-    def ask(self, model: Path, questions: Sequence[Question], texts: Sequence[Text], run: ActiveRun) -> Asked:
+    def ask(self, model: Path, prompts: Sequence[str], max_tokens: int, texts: Sequence[Text], run: ActiveRun) -> Asked:
         answers = []
         ended = Ended(0, "", "")
-        for question in questions:
-            ended = run_child(self._command(model, question), run, ASK_TIMEOUT_S)
+        for prompt in prompts:
+            ended = run_child(self._command(model, prompt, max_tokens), run, ASK_TIMEOUT_S)
             if not ended.well:
                 return Asked(None, None, None, ended)
             answers.append(ended.stdout.strip().removesuffix("[end of text]").strip())
-        measured = self.measurer.ask(model, (), texts, run) if self.measurer else None
+        measured = self.measurer.ask(model, (), max_tokens, texts, run) if self.measurer else None
         return Asked(tuple(answers), None, measured.scored if measured else None, ended)
 
-    def _command(self, model: Path, question: Question) -> list[str]:
+    def _command(self, model: Path, prompt: str, max_tokens: int) -> list[str]:
         return [
-            str(self.program), "-m", str(model), "-p", question.prompt, "-n", str(question.max_tokens),
+            str(self.program), "-m", str(model), "-p", prompt, "-n", str(max_tokens),
             "-c", str(CONTEXT), "--temp", "0", "--no-escape", "--no-display-prompt", "-no-cnv", "--no-warmup",
         ]  # fmt: skip
 

@@ -22,8 +22,11 @@ SAME = 1e-2  # relative: beyond what rounding to 16 bits changes in a column's n
 
 def weighable(file: Path) -> list[Any]:
     """The matrices of a file that an importance matrix can speak of."""
-    tensors = _gguf().GGUFReader(file).tensors
-    return [tensor for tensor in tensors if len(tensor.shape) > 1 and WEIGHABLE.fullmatch(tensor.name)]
+    return _weighable(_gguf().GGUFReader(file))
+
+
+def _weighable(reader: Any) -> list[Any]:
+    return [tensor for tensor in reader.tensors if len(tensor.shape) > 1 and WEIGHABLE.fullmatch(tensor.name)]
 
 
 def tensors_of(file: Path, column_norms: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -37,9 +40,10 @@ def tensors_of(file: Path, column_norms: Mapping[str, np.ndarray]) -> dict[str, 
         column_norms: By the module's name, the norm of each column of its weight.
     """
     gguf = _gguf()
-    tensors = {tensor.name: tensor for tensor in weighable(file)}
+    reader = gguf.GGUFReader(file)
+    tensors = {tensor.name: tensor for tensor in _weighable(reader)}
     blocks = 1 + max((int(found[1]) for name in tensors if (found := WEIGHABLE.fullmatch(name))), default=0)
-    field = gguf.GGUFReader(file).get_field("general.architecture")
+    field = reader.get_field("general.architecture")
     by_name = {name: architecture for architecture, name in gguf.MODEL_ARCH_NAMES.items()}
     architecture = by_name.get(field.contents() if field else "")
     names = gguf.get_tensor_name_map(architecture, blocks) if architecture is not None else None

@@ -9,7 +9,6 @@ python -m faion_finetuner.core.models.gguf.requantise_child apply SOURCE TARGET 
 """
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 import gguf
 import numpy as np
 
+from ...processors import usable_processors
 from . import imatrix
 
 CHUNK = 1 << 22  # numbers quantised at once: 16 MB in fp32 for each thread
@@ -61,8 +61,7 @@ def apply(source: str, target: str, matrix: str) -> None:
     quantise, importance = load(), imatrix.read(Path(matrix))
     numbers = {tensor.name: tensor for tensor in gguf.GGUFReader(source).tensors}
     written = gguf.GGUFReader(target, "r+")
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(cpus) as threads:
+    with ThreadPoolExecutor(usable_processors()) as threads:
         for tensor in written.tensors:
             if tensor.name in importance and gguf.GGML_QUANT_SIZES[tensor.tensor_type][0] > 1:
                 step = max(1, CHUNK // int(tensor.shape[0]))
