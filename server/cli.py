@@ -22,11 +22,11 @@ def main(words: list[str] | None = None) -> int:
     """Carry out one command; returns the exit code: 0 only on success."""
     rest, nested = options.split_dotted(sys.argv[1:] if words is None else words)
     parser = _parser()
-    parsed = parser.parse_args(rest)
-    if nested and parsed.carry_out in (_serve, _demo, _doctor):
+    parsed = parser.parse_args(rest, argparse.Namespace(nested=nested))
+    if nested and not parsed.dotted:
         parser.error(f"unrecognized arguments: {' '.join(f'--{name}.…' for name in nested)}")
     try:
-        return parsed.carry_out(parsed, nested)
+        return parsed.carry_out(parsed)
     except FinetunerError as error:
         sys.stderr.write(f"Error: {error.problem}\nNext: {error.next_step}\n")
         return 1
@@ -37,6 +37,7 @@ def main(words: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="faion-finetuner", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=metadata.version("faion-finetuner"))
+    parser.set_defaults(dotted=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for tool in TOOLS:
         _add_tool(commands, tool)
@@ -53,13 +54,13 @@ def _add_tool(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", t
     command = commands.add_parser(tool.name, help=tool.title, description=tool.description)
     options.add_options(command, tool.input)
     command.add_argument("--json", action="store_true", help="Print the reply as JSON instead of the report.")
-    command.set_defaults(carry_out=lambda parsed, nested: _tool(tool, parsed, nested))
+    command.set_defaults(carry_out=lambda parsed: _tool(tool, parsed), dotted=True)
 
 
-def _tool(tool: Tool, parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+def _tool(tool: Tool, parsed: argparse.Namespace) -> int:
     from .run_command import run_command
 
-    given = options.as_arguments(parsed, tool.input, nested)
+    given = options.as_arguments(parsed, tool.input, parsed.nested)
     return anyio.run(run_command, tool, given, _own_settings(), parsed.json)
 
 
@@ -84,7 +85,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     serve.set_defaults(carry_out=_serve)
 
 
-def _serve(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+def _serve(parsed: argparse.Namespace) -> int:
     from . import transports
 
     if parsed.root:
@@ -99,13 +100,13 @@ def _serve(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int
     return 0
 
 
-def _demo(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+def _demo(parsed: argparse.Namespace) -> int:
     from .demo.walk import walk
 
     return anyio.run(walk, parsed.output_dir)
 
 
-def _doctor(parsed: argparse.Namespace, nested: dict[str, dict[str, str]]) -> int:
+def _doctor(parsed: argparse.Namespace) -> int:
     from .doctor import doctor
 
     return doctor()

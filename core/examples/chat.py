@@ -1,6 +1,7 @@
 """A model's tokenizer and chat template, without torch or transformers."""
 
 import json
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ BATCH = 512  # texts encoded at once: enough for all cores, and some MB of memor
 SAMPLE = 200  # first texts that are tokenised both ways and must agree ...
 CHECK_EVERY = 500  # ... and then one text in so many, to the end
 PROBE = "Zq"  # an answer that no template treats specially
+LIST_OF_OBJECTS = re.compile(r"\s*\[\s*\{")
 
 
 class Tokens(Protocol):
@@ -280,7 +282,7 @@ def tools_of(example: Example) -> list[Any] | None:
         DataError: `tools` is the text of a JSON list that is broken.
     """
     tools = example.fields.get("tools")
-    if isinstance(tools, str) and tools.lstrip().startswith("[{"):
+    if isinstance(tools, str) and LIST_OF_OBJECTS.match(tools):
         try:
             tools = json.loads(tools)
         except ValueError as error:

@@ -21,7 +21,7 @@ def call(name: str, arguments: Any, **more: Any) -> dict[str, Any]:
 def call_text(tool_calls: Iterable[Mapping[str, Any]]) -> str:
     """Tool calls as the JSON text that ShareGPT writes: one object, or a list of them."""
     bare = []
-    for function in map(_function, tool_calls):
+    for function in map(function_of, tool_calls):
         arguments = function.get("arguments", {})
         value = parsed(arguments) if isinstance(arguments, str) else arguments
         bare.append({"name": function["name"], "arguments": arguments if value is None else value})
@@ -74,7 +74,7 @@ def read_calls(value: Any) -> tuple[Mapping[str, Any], ...] | None:
         return None
     if not isinstance(calls, (list, tuple)) or not all(isinstance(one, Mapping) for one in calls):
         raise DataError("`tool_calls` is not a list of calls.", FIX)
-    if not all("name" in _function(one) for one in calls):
+    if not all("name" in function_of(one) for one in calls):
         raise DataError("A tool call has no name.", FIX)
     return tuple(map(_normal, calls))
 
@@ -89,16 +89,17 @@ def calls_in(text: str) -> tuple[Mapping[str, Any], ...] | None:
 
 
 def _is_call(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(_function(value).get("name"), str)
+    return isinstance(value, dict) and isinstance(function_of(value).get("name"), str)
 
 
-def _function(tool_call: Mapping[str, Any]) -> Mapping[str, Any]:
+def function_of(tool_call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What holds a call's name and arguments: its `function`, or the call itself where that is no object."""
     function = tool_call.get("function")
     return function if isinstance(function, Mapping) else tool_call
 
 
 def _normal(tool_call: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = _function(tool_call)
+    function = function_of(tool_call)
     if function is not tool_call:
         arguments = function.get("arguments", {})
         if isinstance(arguments, str) and "type" in tool_call and "arguments" in function:

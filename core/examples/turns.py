@@ -111,6 +111,11 @@ def read_turns(value: Any) -> tuple[Message, ...]:
 def unread_calls(value: Any) -> list[int]:
     """Numbers, from 1, of the turns that say that they are a call while their text is none; reading keeps the text."""
     turns = parsed(value) if isinstance(value, str) and "_call" in value else value
+    if isinstance(turns, Mapping):
+        try:
+            turns = _rows(turns)
+        except DataError:
+            return []
     if not isinstance(turns, (list, tuple)):
         return []
     return [number for number, turn in enumerate(turns, start=1) if isinstance(turn, Mapping) and _is_unread(turn)]

@@ -19,9 +19,9 @@ def expected_seconds(host: str, tokens: int | None, settings: Settings) -> tuple
         tokens: To be trained, all epochs together; None when nobody counts them.
         settings: Whose runs are looked at.
     """
-    ended = list(_ended(host, settings))
     if tokens is None:
         return None, "such jobs do not go by tokens"
+    ended = list(_ended(host, settings))
     if not ended:
         return None, UNKNOWN
     pace = median(took_s / trained for took_s, trained in ended)

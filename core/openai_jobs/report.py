@@ -163,7 +163,6 @@ def _estimated(estimate: Estimate) -> str:
         ("Time", f"{duration(estimate.seconds)} ({estimate.seconds_basis})"),
         ("Prices as of", estimate.price_as_of and estimate.price_as_of.isoformat()),
         ("Source of prices", estimate.price_source),
-        ("Time", "told by the provider only once the job runs"),
     ]
     return table(("Metric", "Value"), rows)
 

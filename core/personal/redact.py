@@ -39,14 +39,15 @@ class Redactor:
         for text in texts:
             self._keep(text)
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, context: str = "") -> str:
         """The text with its values replaced; the very same text when there are none.
 
+        What must be read before the text to know what it is (see `in_context`) may hold values of its own, which stay.
         Redacting what comes out changes nothing: a value that stands out only once its neighbour is gone goes too.
         JSON stays JSON: in the place of a number the placeholder is a string.
         """
-        while spans := self._find(text):
-            self._keep(text)
+        while spans := self._find(text, context):
+            self._keep(context + text)
             numbers = _numbers_of_json(text)
             parts, end = [], 0
             for span in spans:
@@ -60,12 +61,15 @@ class Redactor:
             text = "".join([*parts, text[end:]])
         return text
 
-    def _find(self, text: str) -> list[Span]:
-        spans = find(text)
+    def _find(self, text: str, context: str) -> list[Span]:
+        """The values of the text, in order; of one that begins in the context, what lies in the text."""
+        whole, before = context + text, len(context)
+        spans = find(whole)
         if self._find_names is not None:
-            names = self._find_names(text)
+            names = self._find_names(whole)
             spans += [name for name in names if all(name.end <= span.start or span.end <= name.start for span in spans)]
-        return sorted(spans, key=lambda span: span.start)
+        inside = [Span(max(s.start - before, 0), s.end - before, s.kind) for s in spans if s.end > before]
+        return sorted(inside, key=lambda span: span.start)
 
     def _keep(self, text: str) -> None:
         for kind, number in PLACEHOLDER.findall(text) if "[" in text else ():
@@ -138,5 +142,5 @@ def _redact_member(name: str, value: Any, redactor: Redactor) -> Any:
     context = in_context(name, value)
     if not context:
         return _redact_json(value, redactor)
-    text = redactor.redact(f"{context}{value}").removeprefix(context)
+    text = redactor.redact(str(value), context)
     return value if text == str(value) else text

@@ -34,8 +34,8 @@ from .signatures import SAMPLE_ROWS, Template
 from .sources import packing
 from .store import Store
 from .understand import check_names
-from .verdict import listed, place_of, unusable_next_step
-from .wording import counted
+from .verdict import listed, unusable_next_step
+from .wording import counted, place_of
 from .worker import Worker
 from .worth import worst
 

@@ -67,7 +67,9 @@ def parse_json(piece: Piece) -> Found:
     try:
         value = lossless_json.loads(piece.raw)
     except ValueError as error:
-        return Found(piece.line, piece.raw, None, why_bad(piece.raw), reason=_reason(error))
+        problem = why_bad(piece.raw)
+        reason = None if problem == "undecodable" else _reason(error)  # its parser calls such bytes broken JSON
+        return Found(piece.line, piece.raw, None, problem, reason=reason)
     if not isinstance(value, dict):
         return Found(piece.line, piece.raw, None, "not_an_object")
     flag = "repeated_key" if lossless_json.repeats_key(piece.raw, value) else None
@@ -76,10 +78,10 @@ def parse_json(piece: Piece) -> Found:
     return Found(piece.line, piece.raw, value, flag=flag)
 
 
-def _reason(error: ValueError) -> str | None:
+def _reason(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, at character {error.colno} of line {error.lineno} of the record"
-    return str(error) if not isinstance(error, UnicodeError) else None
+    return str(error)
 
 
 def why_bad(content: bytes) -> str:

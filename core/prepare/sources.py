@@ -97,7 +97,7 @@ def left_out(entries: Sequence[str], found: Sequence[Path], output_dir: Path | N
         path
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if _counts(path, folder, output_dir) or (path.is_symlink() and not path.exists())  # a link to nothing
+        if _counts(path, folder, output_dir) or _leads_nowhere(path, folder, output_dir)
     )
     return tuple(dict.fromkeys(path for path in inside if path.resolve() not in known and not _is_companion(path)))
 
@@ -124,13 +124,23 @@ def _files(entry: Path, leave_out: Path | None) -> list[Path]:
 
 
 def _counts(path: Path, folder: Path, leave_out: Path | None) -> bool:
+    return path.is_file() and not _is_passed_over(path, folder, leave_out) and not _describes_data(path)
+
+
+def _leads_nowhere(path: Path, folder: Path, leave_out: Path | None) -> bool:
+    """Whether a path is a link to nothing where a file would count."""
+    return path.is_symlink() and not path.exists() and not _is_passed_over(path, folder, leave_out)
+
+
+def _is_passed_over(path: Path, folder: Path, leave_out: Path | None) -> bool:
+    """Whether a path is hidden, or a result of ours."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     if leave_out == folder:  # results of an earlier run beside the data are not data
         ours = path.parent == folder and path.name in RESULT_NAMES and (folder / ".run").is_dir()
     else:
         ours = leave_out is not None and leave_out in path.parents
         ours = ours or (path.name in BESIDE_NAMES and (path.parent / ".run").is_dir())  # a prepared set as the data
-    return path.is_file() and not hidden and not ours and not _describes_data(path)
+    return hidden or ours
 
 
 def _describes_data(path: Path) -> bool:

@@ -8,7 +8,7 @@ from ..examples.types import ChatExample, CompletionExample, Example, Message, R
 from ..lossless_json import texts_in
 from ..personal.redact import in_context
 
-Change = Callable[[str], str]
+Change = Callable[..., str]  # of a text, and of what must be read before it where there is something
 Apply = Callable[..., str]  # of a place, its text, and what must be read before it
 
 
@@ -25,13 +25,14 @@ def map_texts(example: Example, change: Change, *, everywhere: bool = False) -> 
 
     Args:
         example: What to change; it stays as it is.
-        change: Gives back the very same text where nothing is to be done.
+        change: Gives back the very same text where nothing is to be done; with `everywhere`, it is also given what must
+            be read before a text, where there is something (see `in_context`), which is not to come back.
         everywhere: Also in leftover fields, tool calls and other fields of messages.
     """
     changed: dict[str, Changed] = {}
 
     def apply(place: str, text: str, context: str = "") -> str:
-        after = change(context + text).removeprefix(context)
+        after = change(text, context) if context else change(text)
         if after is not text and after != text:
             changed[place] = Changed(text, after)
         return after
@@ -89,8 +90,9 @@ def _map_member(name: str, value: Any, place: str, apply: Apply) -> Any:
 
 def numbers_in_context(example: Example) -> list[str]:
     """The numbers beside the conversation, each behind its name; what `map_texts` sees beside `all_texts`."""
-    values = [example.fields, *(message.fields for message in getattr(example, "messages", ()) if message.fields)]
-    return [text for value in values if value for text in _members_in_context(value)]
+    turns = _turns(example) if isinstance(example, ChatExample) else ()
+    beside = [(turn.fields, turn.tool_calls) for turn in turns if turn.fields or turn.tool_calls]
+    return list(_members_in_context([example.fields, *beside]))
 
 
 def _members_in_context(value: Any) -> Iterator[str]:

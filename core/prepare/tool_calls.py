@@ -13,15 +13,15 @@ from typing import Any
 from ..checks import Check
 from ..errors import DataError
 from ..examples.chat import tools_of
-from ..examples.tool_calls import fault_of
+from ..examples.tool_calls import fault_of, function_of
 from ..examples.turns import names_speakers, unread_calls
 from ..examples.types import ChatExample
 from ..untrusted import quote
 from .batch import Done
 from .ledger import Ledger
-from .row import Place, Row
+from .row import Row
 from .tally import Tally, note
-from .wording import counted
+from .wording import counted, place_of
 
 RULE = "broken_tool_call"
 NULLS = "null_tool_arguments"
@@ -49,8 +49,8 @@ def _faults(example: ChatExample) -> Iterator[str]:
     """What is wrong with which call; the other answer of a preference pair may be the worse one for just that."""
     for turn, message in enumerate(example.messages, start=1):
         for number, call in enumerate(message.tool_calls or (), start=1):
-            function = call.get("function")
-            if isinstance(function, Mapping) and (fault := fault_of(function)):
+            function = function_of(call)
+            if (fault := fault_of(function)) is not None:
                 yield f"turn {turn}, call {number} ({quote(str(function.get('name')), 40)}): {fault}"
     yield from _stray_replies(example)
     if (fault := _fault_of_tools(example)) is not None:
@@ -86,7 +86,7 @@ def _nulls(record: Mapping[str, Any]) -> Iterator[str]:
     for number, turn in enumerate(turns, start=1):
         calls = turn.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
-            function = call.get("function") or call
+            function = function_of(call)
             if empty := _empty_members(function.get("arguments")):
                 called, listed = quote(str(function.get("name")), 40), ", ".join(quote(name, 40) for name in empty[:5])
                 yield f"turn {number}, call of {called}: {listed} is null, as a typed table writes what a row lacks"
@@ -111,7 +111,7 @@ def tool_call_checks(ledger: Ledger, tally: Tally) -> list[Check]:
     if not found:
         details = f"the arguments of every call are an object ({counted(calling, 'row')} with calls)"
         return [Check(name=name, status="pass", details=details, count=0)]
-    shown = "; ".join(_evidence(fault, place) for fault, place in islice(tally.broken_calls.items(), SHOWN))
+    shown = "; ".join(f"{place_of(place)}, {fault}" for fault, place in islice(tally.broken_calls.items(), SHOWN))
     details = (
         f"in {found:,} of {counted(calling, 'row')} with tool calls one is not as it should be; kept as it is, a model "
         f"would learn to write such calls, or its chat template refuses the row: {shown}"
@@ -120,7 +120,3 @@ def tool_call_checks(ledger: Ledger, tally: Tally) -> list[Check]:
     step += f"{' ' if step else ''}For {NULLS}, store the arguments as JSON text in the table." if nulls else ""
     status = "fail" if broken > MANY * calling else "warn"
     return [Check(name=name, status=status, details=details, count=found, next_step=step)]
-
-
-def _evidence(fault: str, place: Place) -> str:
-    return f"{quote(f'{place.source}:{place.line}', 160)}, {fault}"

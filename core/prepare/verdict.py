@@ -14,7 +14,7 @@ from .row import Place
 from .rules import RULES
 from .tally import Tally
 from .understand import READ_AS
-from .wording import counted
+from .wording import counted, place_of
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
 FIELD_RULES = ("not_an_example", "no_prompt")
@@ -158,11 +158,6 @@ def unusable_next_step(dropped: Mapping[str, int], tally: Tally) -> str:
         "personal_data": "Use pii: redact instead of drop.",
     }
     return steps.get(main, "Check that the file holds records, one a line in JSON Lines.")
-
-
-def place_of(place: Place) -> str:
-    """«rows.jsonl:12», as somebody looks it up."""
-    return quote(f"{place.source}:{place.line}", 160)
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -226,12 +226,24 @@ def test_the_prompt_is_what_stands_before_the_last_answer(tmp_path: Path):
 def test_tool_definitions_are_read_from_a_list_or_from_json_text():
     assert tools_of(ChatExample((), {"tools": '[{"name": "a"}]'})) == [{"name": "a"}]
     assert tools_of(ChatExample((), {"tools": [{"name": "a"}]})) == [{"name": "a"}]
+    assert tools_of(ChatExample((), {"tools": json.dumps([{"name": "a"}], indent=2)})) == [{"name": "a"}]
     assert tools_of(ChatExample((), {"tools": ""})) is None
     assert tools_of(ChatExample((), {})) is None
     assert tools_of(ChatExample((), {"tools": "hammer, saw"})) is None
     assert tools_of(ChatExample((), {"tools": ["hammer"]})) is None
     with pytest.raises(DataError, match="`tools` is not valid JSON"):
         tools_of(ChatExample((), {"tools": '[{"name": '}))
+    with pytest.raises(DataError, match="`tools` is not valid JSON"):
+        tools_of(ChatExample((), {"tools": '[\n  {"name": '}))
+
+
+def test_pretty_printed_tool_definitions_reach_the_template(tmp_path: Path):
+    folder = made_tokenizer(tmp_path, "no-template")
+    (folder / "chat_template.jinja").write_text(
+        "{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    example = ChatExample(TALK, {"tools": json.dumps([{"name": "find_city"}], indent=2)})
+    assert ChatTokenizer.load(folder).prompt(example).startswith('[{"name": "find_city"}]')
 
 
 def test_a_number_whose_digits_were_kept_is_written_as_the_template_would_have_read_it():

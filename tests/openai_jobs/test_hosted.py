@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from faion_finetuner.core.errors import Cancelled, DataError, FinetunerError, InputError, RemoteError, RunStateError
@@ -67,6 +67,7 @@ def test_how_long_a_job_may_take_is_learned_from_those_that_ended_here(settings:
     assert before.estimate is not None
     assert before.estimate.seconds is None
     assert "an unknown time (no job of this provider has ended here yet" in report(before).markdown
+    assert report(before).markdown.count("| Time |") == 1
     start(settings)
     rebuild(settings)
     after = expected()
@@ -76,6 +77,16 @@ def test_how_long_a_job_may_take_is_learned_from_those_that_ended_here(settings:
     assert "one earlier job at 127.0.0.1" in after.estimate.seconds_basis
     assert "150,000 seconds a million tokens" in report(after).markdown
     assert expected_seconds("another.example", 1_000, settings)[0] is None
+
+
+def test_no_earlier_run_is_read_for_a_job_that_does_not_go_by_tokens(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    def read(settings: Settings) -> NoReturn:
+        raise AssertionError("earlier runs were read")
+
+    monkeypatch.setattr("faion_finetuner.core.openai_jobs.pace.index.pointers", read)
+    assert expected_seconds("api.example", None, settings) == (None, "such jobs do not go by tokens")
 
 
 def test_events_result_files_and_the_curve_are_kept(settings: Settings, provider: StandIn):

@@ -69,6 +69,7 @@ def test_files_of_a_folder_that_are_not_read_are_named_but_not_what_describes_th
     write_rows(settings, "data/a.jsonl", pairs(4))
     for name in ("README.txt", "LICENSE", "notes.md", "load.py", ".hidden.xlsx"):
         write(settings, f"data/{name}", "About.")
+    (settings.roots[0] / "data" / ".#a.jsonl").symlink_to("user@host.123:456")  # as Emacs locks a file
     assert "Files" not in [check.name for check in prepare(settings, "data").result.checks]
     write(settings, "data/more/b.xlsx", b"PK\x03\x04")
     write(settings, "data/c.jsonl.bak", "{}")

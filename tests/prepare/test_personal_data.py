@@ -118,3 +118,24 @@ def test_what_the_ledger_shows_of_a_dropped_row_hides_such_numbers_too(settings)
     rows = [pair("Who?", "Somebody new"), pair("Who else?", "", phone=4155550132)]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows))
     assert [entry["before"]["phone"] for entry in outcome.ledger] == ["[PHONE_1]"]
+
+
+def test_a_number_beside_a_rejected_answer_or_in_a_call_is_redacted_too(settings):
+    asked = {"role": "user", "content": "Who was it?"}
+    call = {"id": "c1", "phone": 4155550132, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    beside = {"role": "assistant", "content": "Nobody knows.", "phone": 4155550132}
+    rows = [
+        {"prompt": [asked], "chosen": [{"role": "assistant", "content": "Somebody."}], "rejected": [beside]},
+        {"messages": [asked, {"role": "assistant", "content": "I will look.", "tool_calls": [call]}]},
+    ]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), format="openai", dedup="off", valid_fraction=0)
+    assert outcome.result.personal_data == {"phone": 2}
+    written = json.dumps(outcome.rows)
+    assert written.count("[PHONE_1]") == 2
+    assert "4155550132" not in written
+
+
+def test_a_number_under_a_name_that_holds_a_number_is_redacted_alone(settings):
+    row = pair("Who?", "Somebody new", **{"phone 415-555-0132": "415-555-0199"})
+    [written] = prepare(settings, write_rows(settings, "a.jsonl", [row])).rows
+    assert written["phone 415-555-0132"] == "[PHONE_1]"

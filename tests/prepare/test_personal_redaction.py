@@ -24,6 +24,11 @@ def test_numbers_of_placeholders_anywhere_in_the_row_are_not_given_out_again():
     assert redact_all(row) == ["mail [EMAIL_8]", row[1], "call [PHONE_3]"]
 
 
+def test_a_number_is_told_by_a_name_that_holds_a_number_itself():
+    assert redact_all({"phone 415-555-0132": "415-555-0199"}) == {"phone 415-555-0132": "[PHONE_1]"}
+    assert redact_all({"jane@example.org phone": 4155550199}) == {"jane@example.org phone": "[PHONE_1]"}
+
+
 def test_a_redactor_counts_each_value_once_by_kind():
     redactor = Redactor()
     assert redactor.redact("a@example.org b@example.org A@example.org") == "[EMAIL_1] [EMAIL_2] [EMAIL_1]"

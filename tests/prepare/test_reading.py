@@ -84,6 +84,14 @@ def test_a_bad_line_is_one_bad_row_that_lies_in_the_ledger_as_it_was(settings):
     assert outcome.check("Encoding").count == 1
 
 
+def test_a_row_with_broken_bytes_is_no_evidence_of_broken_json(settings):
+    content = b'{"question": "\xff\x81", "answer": "b"}\n{"question": "a", }\n' + LINES.encode()
+    check = prepare(settings, write(settings, "a.jsonl", content)).check("Valid JSON")
+    assert check.count == 1
+    assert "a.jsonl:2»: " in check.details
+    assert "a.jsonl:1»" not in check.details
+
+
 def test_a_broken_list_gives_the_records_that_are_whole(settings):
     content = json.dumps(ROWS[:3])[:-1] + ', {"question": "bad" "answer"}, ' + json.dumps(ROWS[3:])[1:-20]
     outcome = prepare(settings, write(settings, "a.json", content))

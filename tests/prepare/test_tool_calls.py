@@ -77,11 +77,12 @@ def test_a_sharegpt_turn_that_says_it_is_a_call_and_is_none_is_told(settings):
         {"from": "gpt", "value": "It is warm."},
     ]
     whole = [turns[0], {**turns[1], "value": '{"name": "get_weather", "arguments": {}}'}, *turns[2:]]
-    rows = [{"conversations": whole}, {"conversations": turns}, {"conversations": json.dumps(turns)}]
+    columns = {key: [turn[key] for turn in turns] for key in ("from", "value")}
+    rows = [{"conversations": form} for form in (whole, turns, json.dumps(turns), columns, json.dumps(columns))]
     outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), dedup="off")
     check = outcome.check("Tool Calls")
-    assert check.count == 2
-    assert "in 2 of 3 rows with tool calls" in check.details
+    assert check.count == 4
+    assert "in 4 of 5 rows with tool calls" in check.details
     assert "a.jsonl:2», turn 2: it is to be a call, but its text is not the JSON of one" in check.details
 
 
@@ -106,6 +107,7 @@ def test_a_few_broken_calls_among_many_whole_ones_are_a_warning(settings):
         (['{"type": "function"}'], "no list of definitions"),
         ("[]", None),
         ('[{"type": "function", "function": {"name": "get_weather"}}]', None),
+        (json.dumps([{"type": "function", "function": {"name": "get_weather"}}], indent=2), None),
         ("hammer, saw", None),
         (["hammer"], None),
     ],
@@ -128,6 +130,20 @@ def test_arguments_that_a_typed_table_filled_up_with_nulls_are_told(settings):
     assert [(e["line"], e["rule"]) for e in outcome.ledger] == [(1, "null_tool_arguments")]
     said_so = prepare(settings, write_rows(settings, "a.jsonl", [calling({"day": None})]), output_dir="other")
     assert said_so.check("Tool Calls").status == "pass"
+
+
+def test_columns_that_are_of_unequal_length_stop_no_look_at_calls(settings):
+    row = {**calling("{}"), "beside": {"from": ["function_call"], "value": ["a", "b"]}}
+    assert prepare(settings, write_rows(settings, "a.jsonl", [row])).check("Tool Calls").status == "pass"
+
+
+def test_nulls_are_told_of_a_call_whose_function_is_a_text(settings):
+    row = calling({})
+    call = {"id": "c1", "function": "weather", "name": "get_weather", "arguments": {"city": "Oslo", "day": None}}
+    row["messages"][1]["tool_calls"] = [call]
+    pl.DataFrame([row]).write_parquet(settings.roots[0] / "a.parquet")
+    check = prepare(settings, "a.parquet").check("Tool Calls")
+    assert "a.parquet:1», turn 2, call of «get_weather»: «day» is null" in check.details
 
 
 def test_redaction_leaves_the_arguments_of_a_call_the_json_that_they_were(settings):

@@ -86,9 +86,10 @@ def test_dotted_options_add_to_those_given_as_json():
     }
 
 
-def test_a_dotted_option_of_a_command_that_has_none_is_refused(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("command", ["serve", "demo", "doctor"])
+def test_a_dotted_option_of_a_command_that_has_none_is_refused(command: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
-        main(["doctor", "--no.such", "3"])
+        main([command, "--no.such", "3"])
     assert caught.value.code == 2
     assert "unrecognized arguments: --no." in capsys.readouterr().err
 
