@@ -4,11 +4,12 @@ Only what a pattern can recognise; people's names are for `names`.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 from .addresses import SIGNS as ADDRESS_SIGNS
 from .addresses import find_addresses
-from .ids import find_documents, find_national_ids, find_ssns
+from .ids import DOCUMENT_WORDS, find_documents, find_national_ids, find_ssns
 from .keys import SECRET_WORDS, find_announced, find_private_keys, find_tokens
 from .kinds import PLACEHOLDER as PLACEHOLDER
 from .kinds import Kind as Kind
@@ -23,8 +24,8 @@ from .online import (
     find_profiles,
     find_spelt_emails,
 )
-from .payment import find_accounts, find_cards, find_ibans, find_wallets
-from .phones import find_phones
+from .payment import ACCOUNT_WORDS, find_accounts, find_cards, find_ibans, find_wallets
+from .phones import SAID_WORDS, find_phones
 from .signals import Signals
 
 Finder = Callable[[str], Iterator[Span]]
@@ -62,6 +63,10 @@ def _finders(seen: frozenset[str]) -> tuple[Finder, ...]:
     return tuple(finder for needed, finder in FINDERS if needed <= seen)
 
 
+def _any_of(words: Iterable[str]) -> str:
+    return f"(?i:{'|'.join(map(re.escape, words))})"
+
+
 # Python's \s and \w know more signs than RE2's: whatever is not ASCII may be either.
 SPACE = r"[\s\x{80}-\x{10ffff}]"
 # Seven digits with a few separators between, the least that most numbers have; an IPv4 address can be shorter.
@@ -73,7 +78,7 @@ SIGNALS = Signals(
         "long_word": r"[^\s]{20}",  # no token is shorter
         "armour": "-----BEGIN[ A-Z0-9_-]*PRIVATE KEY(?s:.)*-----END",
         "mixed_word": "[0-9][A-Za-z_+/]|[A-Za-z_+/#$!][0-9]|[0-9]{15}",  # what every secret beside a name has
-        "secret_word": f"(?i){'|'.join(('curl', *SECRET_WORDS))}",
+        "secret_word": _any_of(("curl", *SECRET_WORDS)),
         "at": "@",
         "spelt_at": rf"(?i)[\[({{]{SPACE}?at{SPACE}?[\])}}]",
         "profile": r"linkedin\.com/in/|profile\.php\?id=",
@@ -82,6 +87,14 @@ SIGNALS = Signals(
         "long_number": LONG_NUMBER,
         # ... or letters and digits in one word, as in documents' numbers and wallets.
         "number": rf"{LONG_NUMBER}|[0-9](?:[0-9]{{4}}|[A-Za-z0-9]{{2,}}[0-9]|[0-9]?[ \-][0-9]{{2}}[ \-][0-9]{{2}})",
+        "account_word": _any_of(ACCOUNT_WORDS),
+        "document_word": _any_of(DOCUMENT_WORDS),
+        "phone": r"(?:\+|00)[ .\-(]{0,2}[0-9]|[0-9]{3}[ .\-][0-9]{4}|\b0[0-9]|" + _any_of(SAID_WORDS),
+        "ssn": r"[0-9]{3}-[0-9]{2}-[0-9]{4}|(?i:\bssn?\b|social)",
+        "card": r"[0-9]{12}|[0-9]{4}[ .\-][0-9]{4}[ .\-][0-9]{4}|[0-9]{4}[ \-][0-9]{6}[ \-]|[0-9]{6}[ \-][0-9]{13}",
+        "iban": r"[A-Za-z]{2}[0-9]{2}[ \-]?[A-Za-z0-9]",
+        "wallet": r"0x[0-9a-fA-F]{40}|bc1[0-9a-z]{11}|[13][1-9A-HJ-NP-Za-km-z]{25}",
+        "ipv4": r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
         "address": ADDRESS_SIGNS.replace(r"\s", SPACE),
     }
 )
@@ -98,15 +111,15 @@ FINDERS: tuple[tuple[frozenset[str], Finder], ...] = tuple(
         ("profile", find_profiles),
         ("hex_groups", find_ipv6),
         ("hex_groups", find_macs),
-        ("number", find_ibans),
-        ("number", find_wallets),
-        ("long_number", find_cards),
-        ("long_number", find_ssns),
+        ("number iban", find_ibans),
+        ("wallet", find_wallets),
+        ("card", find_cards),
+        ("long_number ssn", find_ssns),
         ("number", find_national_ids),
-        ("number", find_documents),
-        ("number", find_accounts),
-        ("long_number", find_ipv4),
-        ("long_number", find_phones),
+        ("number document_word", find_documents),
+        ("number account_word", find_accounts),
+        ("ipv4", find_ipv4),
+        ("long_number phone", find_phones),
         ("address", find_addresses),
     )
 )
