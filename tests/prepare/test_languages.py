@@ -41,6 +41,12 @@ def test_what_is_too_short_or_no_prose_is_undetermined(text):
     assert languages_of([text]) == ["und"]
 
 
+def test_code_in_the_midst_of_a_sentence_is_no_language():
+    sentence = "Die alte Brücke wurde mit `select name from users where id equals the value of this` wieder aufgebaut."
+    assert languages_of([sentence, sentence.replace("`", "")]) == ["de", "en"]
+    assert languages_of(["Rufe `read_csv_file_without_header(path_to_file)` auf"]) == ["und"]
+
+
 def test_no_downloader_is_loaded():
     code = (
         "import sys; from faion_finetuner.core.prepare.languages import languages_of;"
