@@ -1,11 +1,11 @@
 """One tool as a command: start, show progress on a terminal, wait to the end, print the report."""
 
+import contextlib
 import sys
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..core.runs import index, watch
 from ..core.runs.record import ENDED, RunStatus
@@ -14,31 +14,33 @@ from ..tools.arguments import parse
 from ..tools.modes import run_reply
 from ..tools.spec import Caller, Reply, Tool
 
+Show = Callable[[RunStatus], Awaitable[None]]
+
 
 async def run_command(tool: Tool, given: dict[str, Any], settings: Settings, as_json: bool) -> int:
     """Carry out a tool to its end; returns 0 only when it succeeded.
 
     Ctrl-C stops the run at a checkpoint, as `runs` with action cancel does.
     """
-    with _ProgressBar() as bar:
-        caller = Caller(settings=settings, given=given, on_progress=bar.show)
+    with _progress_on_terminal() as show:
+        caller = Caller(settings=settings, given=given, on_progress=show)
         if tool.mode is None:
             reply = await tool.call(parse(tool.input, given), caller)
         else:
             reply = await tool.call(parse(tool.input, given | {"wait_s": 0}), caller)
             if reply.run_id is not None:  # else it was answered at once
-                reply = await _to_the_end(tool, reply, settings, bar)
+                reply = await _to_the_end(tool, reply, settings, show)
     text = reply.model_dump_json(indent=2) if as_json else _as_text(reply)
     sys.stdout.write(text.rstrip() + "\n")
     failed = reply.error is not None or (tool.mode is not None and reply.status != "succeeded")
     return 1 if failed else 0
 
 
-async def _to_the_end(tool: Tool, reply: Reply[Any], settings: Settings, bar: "_ProgressBar") -> Reply[Any]:
+async def _to_the_end(tool: Tool, reply: Reply[Any], settings: Settings, show: Show | None) -> Reply[Any]:
     assert reply.run_id is not None
     folder = index.find(reply.run_id, settings)
     try:
-        while (status := await watch.wait(folder, 3600, bar.show)).status not in ENDED:
+        while (status := await watch.wait(folder, 3600, show)).status not in ENDED:
             pass
     except anyio.get_cancelled_exc_class():
         sys.stderr.write(f"\nStopping {folder.run_id} at a checkpoint ...\n")
@@ -58,31 +60,13 @@ def _as_text(reply: Reply[Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-class _ProgressBar:
-    """A bar on standard error when that is a terminal, nothing otherwise."""
+@contextlib.contextmanager
+def _progress_on_terminal() -> Iterator[Show | None]:
+    """What shows a run's progress; None where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from .progress_bar import ProgressBar
 
-    def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-            transient=True,
-        )
-
-    def __enter__(self) -> "_ProgressBar":
-        self._bar.start()
-        self._task = self._bar.add_task("starting", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    async def show(self, status: RunStatus) -> None:
-        """Show where the run stands."""
-        if (progress := status.progress) is not None:
-            text = progress.message or progress.unit
-            self._bar.update(self._task, completed=progress.done, total=progress.total, description=text)
+    with ProgressBar() as bar:
+        yield bar.show

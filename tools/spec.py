@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -12,7 +12,10 @@ from ..core.schema import Model
 from ..core.settings import Settings
 
 ResultT = TypeVar("ResultT")
-ToolName = Literal["prepare", "train", "evaluate", "merge", "openai", "runs"]
+ModeName = Literal["prepare", "train", "evaluate", "merge", "openai"]
+ToolName = Literal[ModeName, "runs"]
+MODE_NAMES: tuple[ModeName, ...] = get_args(ModeName)
+"""Each is also the name of the module whose TOOL it is."""
 
 
 class NextStep(Model):

@@ -14,11 +14,11 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from ..garbage import collect_seldom
 from ..processors import usable_processors
 from .worker import Worker
 
 MAX_PROCESSES = 16
-GARBAGE_THRESHOLD = 50_000  # rows are many small objects without cycles; at 700, the default, a fifth of the time goes
 AHEAD = 2  # portions under way for each process, so that none waits for the next
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -49,8 +49,7 @@ class Pool:
     """Processes that share the worker's memory where the system can fork, and have a copy of it elsewhere."""
 
     def __init__(self, worker: Worker, processes: int) -> None:
-        self._processes, self._threshold = processes, gc.get_threshold()
-        gc.set_threshold(GARBAGE_THRESHOLD)
+        self._processes = processes
         gc.freeze()  # what is shared with the parent stays shared
         method = "fork" if sys.platform == "linux" else "spawn"
         self._executor = ProcessPoolExecutor(
@@ -83,7 +82,6 @@ class Pool:
     ) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
         gc.unfreeze()
-        gc.set_threshold(*self._threshold)
 
 
 def processes() -> int:
@@ -95,7 +93,7 @@ def _begin(worker: Worker) -> None:
     """Take the worker, end with the parent whatever ends it, and leave stopping to it."""
     global _worker
     _worker = worker
-    gc.set_threshold(GARBAGE_THRESHOLD)  # where processes are spawned, they do not inherit it
+    collect_seldom()
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # one core for each process
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import Cancelled, FinetunerError
+from ..garbage import collect_seldom
 from ..reports.report import write_report
 from ..settings import Settings
 from . import queue
@@ -134,5 +135,6 @@ def _stop(run: ActiveRun) -> None:
 
 
 if __name__ == "__main__":
+    collect_seldom()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     sys.exit(main(Path(sys.argv[1])))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import FinetunerError
+from ..garbage import collect_seldom
 from ..runs.active import ActiveRun
 from ..runs.record import RunError, RunFolder
 from ..schema import Model
@@ -97,5 +98,6 @@ def _end_with_the_worker(lock: Path) -> None:
 
 
 if __name__ == "__main__":
+    collect_seldom()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     sys.exit(main(Path(sys.argv[1])))
