@@ -7,7 +7,7 @@ which the questions differ must share half of their words, too: two questions ab
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ..examples.dialects import read_record
-from .shingles import Hashes, shingle, without, word_hashes
+from .shingles import shingle, without, word_sets
 from .signatures import Compared, Template, compared
 
 WORDS_IN_COMMON = 0.5
@@ -23,6 +23,8 @@ LABEL_WORDS = 4
 SENTENCE_END = re.compile(r"[.?!\n]+\s*")
 MAX_LEADERS = 10  # of one bucket; keeps many rows alike in one band from costing their square
 PAIRS_AT_ONCE = 500
+
+Words = frozenset[int]  # hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +66,46 @@ def alike(comparison: Comparison, threshold: float) -> list[Likeness]:
     """The pairs at or above the threshold."""
     sides = [compared(read_record(orjson.loads(line))) for line in comparison.lines]
     own = without(shingle([side.text for side in sides]), comparison.template.triples)
-    sets = [np.unique(own.of(i)) for i in range(len(sides))]
-    found = []
-    for first, second in comparison.pairs.tolist():
-        similarity = _jaccard(sets[first], sets[second])
-        if similarity >= threshold:
-            earlier, later = int(comparison.rows[first]), int(comparison.rows[second])
-            found.append(Likeness(earlier, later, similarity, _alike_on_both_sides(sides[first], sides[second])))
-    return found
+    triples = [frozenset(own.of(i).tolist()) for i in range(len(sides))]
+    near = [
+        (first, second, similarity)
+        for first, second in comparison.pairs.tolist()
+        if (similarity := _jaccard(triples[first], triples[second])) >= threshold
+    ]
+    words = _words_of_sides(sides, {place for first, second, _ in near for place in (first, second)})
+    rows = comparison.rows.tolist()
+    return [
+        Likeness(rows[first], rows[second], similarity, _alike_on_both_sides(sides, words, first, second))
+        for first, second, similarity in near
+    ]
 
 
-def _alike_on_both_sides(one: Compared, other: Compared) -> bool:
-    shares = [_in_common(one.question, other.question), _in_common(one.answer, other.answer)]
-    if max(len(one.answer.split()), len(other.answer.split())) <= LABEL_WORDS:
-        shares.append(_in_common(*_differing(one.question, other.question)))
-    return min(shares) >= WORDS_IN_COMMON
+def _jaccard(one: Words, other: Words) -> float:
+    """The share of what both have in what either has; 0 where one has nothing."""
+    common = len(one & other)
+    return common / (len(one) + len(other) - common) if common else 0.0
 
 
-def _in_common(one: str, other: str) -> float:
-    words, others = word_hashes(one), word_hashes(other)
-    return len(words & others) / len(words | others) if words or others else 1.0
+def _words_of_sides(sides: Sequence[Compared], places: Iterable[int]) -> dict[int, tuple[Words, Words]]:
+    """The words of the questions and answers at some places."""
+    order = list(places)
+    words = word_sets([text for place in order for text in (sides[place].question, sides[place].answer)])
+    return dict(zip(order, zip(words[::2], words[1::2], strict=True), strict=True))
+
+
+def _alike_on_both_sides(
+    sides: Sequence[Compared], words: Mapping[int, tuple[Words, Words]], first: int, second: int
+) -> bool:
+    if min(map(_in_common, words[first], words[second])) < WORDS_IN_COMMON:
+        return False
+    one, other = sides[first], sides[second]
+    if max(len(one.answer.split()), len(other.answer.split())) > LABEL_WORDS:
+        return True
+    return _in_common(*word_sets(_differing(one.question, other.question))) >= WORDS_IN_COMMON
+
+
+def _in_common(one: Words, other: Words) -> float:
+    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 def _differing(one: str, other: str) -> tuple[str, str]:
@@ -92,13 +114,6 @@ def _differing(one: str, other: str) -> tuple[str, str]:
     left = " ".join(sentence for sentence in sentences if sentence not in others)
     right = " ".join(sentence for sentence in others if sentence not in sentences)
     return (left, right) if left.strip() and right.strip() else ("", "")
-
-
-def _jaccard(one: Hashes, other: Hashes) -> float:
-    if not len(one) or not len(other):
-        return 0.0
-    common = len(np.intersect1d(one, other, assume_unique=True))
-    return common / (len(one) + len(other) - common)
 
 
 def candidates(bands: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ sign of arithmetic, is a word of its own. Other punctuation does not count.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,9 +78,11 @@ def shingle(texts: Sequence[str]) -> ShingleBatch:
     return ShingleBatch(mixed[keep], _offsets_after(keep, words.offsets))
 
 
-def word_hashes(text: str) -> set[int]:
-    """The words of one text, hashed."""
-    return set(_words([text]).hashes.tolist())
+def word_sets(texts: Sequence[str]) -> list[frozenset[int]]:
+    """The words of each text, hashed."""
+    words = _words(texts)
+    hashes, bounds = words.hashes.tolist(), words.offsets.tolist()
+    return [frozenset(hashes[first:last]) for first, last in pairwise(bounds)]
 
 
 def without(batch: ShingleBatch, unwanted: Hashes) -> ShingleBatch:
