@@ -51,6 +51,7 @@ def test_a_text_without_a_finder_s_signals_holds_nothing_for_it(parts: list[tupl
     found = patterns.find(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(patterns, "SIGNALS", Everything(patterns.SIGNALS))
+        patch.setattr(patterns, "NUMBER_SIGNALS", Everything(patterns.NUMBER_SIGNALS))
         assert patterns.find(text) == found
 
 
@@ -66,7 +67,8 @@ def test_a_rule_without_a_signal_in_the_row_finds_nothing(asked: list[str], said
 
 def test_every_signal_is_of_a_rule_or_of_a_finder():
     assert rules.SIGNALS.names < rules.FLAGS.keys()
-    assert patterns.SIGNALS.names == {name for needed, _ in patterns.FINDERS for name in needed}
+    seen = patterns.SIGNALS.names | patterns.NUMBER_SIGNALS.names
+    assert seen == {name for needed, _ in patterns.FINDERS for name in needed}
 
 
 def test_a_text_that_cannot_be_searched_may_hold_everything():
