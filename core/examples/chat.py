@@ -52,7 +52,7 @@ class Encoded:
         return first, max(first, bisect_left(self.offsets, end, key=itemgetter(0)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class ByteEncoded:
     """Tokens by tuetoken, one of many texts that were tokenised in a row."""
 
@@ -69,11 +69,11 @@ class ByteEncoded:
         """See `Tokens`."""
         if not self.text.isascii():
             start, end = len(self.text[:start].encode()), len(self.text[:end].encode())
-        place, after = self.place, self.place + len(self.ids)
-        before = self.ends[place - 1] if place else 0
-        first = bisect_right(self.ends, before + start, place, after) - place
-        last = min(bisect_left(self.ends, before + end, place, after), after - 1) - place + 1 if end else 0
-        return first, max(first, last)
+        ends, place, after = self.ends, self.place, self.place + len(self.ids)
+        before = ends[place - 1] if place else 0
+        first = bisect_right(ends, before + start, place, after)
+        last = min(bisect_left(ends, before + end, place, after) + 1, after) if end else place
+        return first - place, max(first, last) - place
 
 
 class ChatTokenizer:

@@ -16,7 +16,7 @@ NOT_TRAINED = -100
 SENTINEL = "\ue000answer\ue001"  # private use: in no real text, and no template splits or trims it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class Span:
     """A trained stretch of a text, from character `start` up to `end`."""
 
@@ -30,7 +30,7 @@ class Span:
     """Whether it was found by its place in the text, because the text before it is not the generation prompt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class Rendered:
     """An example as text, before tokenising."""
 
@@ -67,7 +67,7 @@ class Tokenized:
     """Answers after which the template writes no end-of-turn token: the model does not learn to stop there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class Marked:
     """A rendered example as tokens, whole."""
 

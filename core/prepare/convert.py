@@ -33,7 +33,8 @@ class Convert:
             return False
         row.prepared = to_record(row.example, self._format)
         row.lost = losses(row.example, self._format)
-        done.tally.losses.update(row.lost)
+        if row.lost:
+            done.tally.losses.update(row.lost)
         look_at_calls(row, done, typed=row.place.source in self._tables)
         if odd := _odd_order(row.example):
             done.entries.flag(row.place, "role_order", odd)

@@ -41,7 +41,7 @@ class Found(NamedTuple):
     """Why it is bad, where the rule alone does not tell; nothing of its text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class Place:
     """Which row this is."""
 

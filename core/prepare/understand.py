@@ -68,7 +68,8 @@ class Understand:
             done.entries.drop(place, "not_an_example", record, matched=error.problem)
             return None
         done.tally.shapes[dialect.label if dialect else "prompt_template"] += 1
-        done.tally.unused.update(map(str, example.fields))
+        if example.fields:
+            done.tally.unused.update(map(str, example.fields))
         return Row(place, record, example, self._off(place, done))
 
     def _off(self, place: Place, done: Done) -> frozenset[str]:
