@@ -9,7 +9,6 @@ more. A step does more than its limit (see its line in README.md), so half of th
 
 import argparse
 import contextlib
-import gc
 import os
 import sys
 import tempfile
@@ -24,7 +23,8 @@ import orjson
 import rows
 import xxhash
 from compare import model_folder
-from faion_finetuner.core.prepare import clean, conclude, pipeline, pool, settle, understand, worker
+from faion_finetuner.core.garbage import collect_seldom
+from faion_finetuner.core.prepare import clean, conclude, pipeline, settle, understand, worker
 from faion_finetuner.core.prepare.request import PrepareRequest
 from faion_finetuner.core.runs.active import ActiveRun
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
@@ -137,7 +137,7 @@ class Clock:
 def prepare(data: Path, model: Path, root: Path) -> None:
     """Run the mode in this process alone."""
     os.environ[ROOTS] = os.pathsep.join((str(root), str(model)))
-    gc.set_threshold(pool.GARBAGE_THRESHOLD)  # as the worker processes do
+    collect_seldom()  # as the worker does
     folder = RunFolder(path=root / "out" / ".run" / "steps")
     folder.path.mkdir(parents=True)
     folder.write_status(RunStatus(status="running", launched_at=now()))
