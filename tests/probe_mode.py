@@ -63,7 +63,7 @@ def run(request: ProbeRequest, run: ActiveRun) -> ProbeResult:
         run.progress(step, 3, "steps")
     if not request.dry_run:
         (run.output_dir / "counted.txt").write_text("3", encoding="utf-8")
-    seen = {name: value for name, value in os.environ.items() if name.startswith("PROBE_")}
+    seen = {name: value for name, value in os.environ.items() if name.startswith(("PROBE_", "MALLOC_"))}
     return ProbeResult(counted=3, resumed=run.resume, seen=seen)
 
 

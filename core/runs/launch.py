@@ -44,12 +44,17 @@ INHERITED = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SYSTEMROOT",
 )  # fmt: skip
 INHERITED_PREFIXES = (
-    *("LC_", "XDG_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "GOMP_", "MKL_", "TORCH_", "PYTORCH_", "NCCL_"),
-)
+    "LC_", "XDG_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_",
+    "OMP_", "GOMP_", "MKL_", "MALLOC_", "TORCH_", "PYTORCH_", "NCCL_",
+)  # fmt: skip
 
 # Threads that wait for each other spin only shortly before they sleep (libgomp's default is 300,000 rounds): as fast on
 # an idle machine, and beside other work, where spinning takes the core that the others need, a training is far quicker.
 DEFAULTS = {"GOMP_SPINCOUNT": "20000"}
+
+# Where models compute, glibc keeps freed tensors of up to 32 MB for the next ones. By itself it gives them back, and
+# the system clears them anew: a tenth of the time of benchmarks, 2 to 7% of a training's. The peak stays as it was.
+MODEL_DEFAULTS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 
 def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Settings) -> RunFolder:
@@ -188,7 +193,8 @@ def _worker_environment(record: RunRecord, settings: Settings) -> dict[str, str]
     names = {*INHERITED, *record.environment}
     kept = {name: value for name, value in os.environ.items() if name in names or name.startswith(INHERITED_PREFIXES)}
     fixed = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    return DEFAULTS | kept | fixed | settings.as_environment()
+    defaults = DEFAULTS | (MODEL_DEFAULTS if record.slot else {})
+    return defaults | kept | fixed | settings.as_environment()
 
 
 def _versions() -> dict[str, str]:

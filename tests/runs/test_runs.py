@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -247,4 +248,20 @@ async def test_a_worker_sees_only_the_environment_that_it_needs(settings: Settin
     monkeypatch.setenv("PROBE_SECRET", "s3cret")
     folder = start(settings)
     await end_of(folder)
-    assert json.loads(folder.result_path.read_text())["seen"] == {}
+    assert json.loads(folder.result_path.read_text())["seen"] == launch.MODEL_DEFAULTS
+
+
+async def test_the_user_s_word_on_memory_counts_and_nothing_is_said_to_runs_without_models(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "0")
+    asked = start(settings)
+    await end_of(asked)
+    seen = json.loads(asked.result_path.read_text())["seen"]
+    assert seen == launch.MODEL_DEFAULTS | {"MALLOC_TRIM_THRESHOLD_": "0"}
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    mode = replace(MODE, uses_accelerator=lambda _: False)
+    request = mode.resolve(ProbeRequest(output_dir=Path("another")), settings)
+    without = launch.start(mode, {}, request, settings)
+    await end_of(without)
+    assert json.loads(without.result_path.read_text())["seen"] == {}
