@@ -18,9 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from faion_finetuner.core.garbage import collect_seldom
+from faion_finetuner.core.runs.launch import DEFAULTS, MODEL_DEFAULTS
 
 MODEL = "smollm2-135m-instruct"
 CHOICES = ("arc_easy", "mmlu")
@@ -68,7 +73,8 @@ def compare(asking: dict[str, Any], base: Path, adapter: Path, folder: Path) -> 
     """One choice of tasks, both ways."""
     folder.mkdir(parents=True)
     (folder / "asking.json").write_text(json.dumps(asking))
-    both = cost([sys.executable, __file__, "--ours", str(base), str(adapter), str(folder)])
+    ours_alone = [sys.executable, __file__, "--ours", str(base), str(adapter), str(folder)]
+    both = cost(ours_alone, {**DEFAULTS, **MODEL_DEFAULTS})  # as the worker is started
     scores = json.loads((folder / "scores.json").read_text())
     once = lm_eval(asking, folder, "base", f"pretrained={base}")
     twice = once + lm_eval(asking, folder, "finetuned", f"pretrained={base},peft={adapter}")
@@ -93,11 +99,12 @@ def ratio(one: Cost, other: Cost) -> str:
     return f"{one.cpu_seconds / other.cpu_seconds:.2f}"
 
 
-def cost(command: list[str]) -> Cost:
+def cost(command: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> Cost:
     """What a process takes."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    everything = {**os.environ, **offline, **environment}
+    done = subprocess.run(command, env=everything, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -124,6 +131,7 @@ def results(folder: Path) -> dict[str, float]:
 
 def ours(base: Path, adapter: Path, folder: Path) -> None:
     """Both models as evaluate measures them; from the start of the process, as lm-eval's."""
+    collect_seldom()
     from faion_finetuner.core.evaluate.benchmarks.harness import Asking, Benchmarks
     from faion_finetuner.core.evaluate.contestants import visit
     from faion_finetuner.core.models.load import load_tokenizer

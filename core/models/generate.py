@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..examples.chat import ChatTokenizer
+from .lean_lora import lean_lora
 from .packed import packed
 
 
@@ -58,7 +59,7 @@ def generate(
     prompt_ids = [tokenizer.encode(prompt) or [_start(tokenizer)] for prompt in prompts]
     results: dict[int, Generation] = {}
     order = iter(sorted(range(len(prompts)), key=lambda i: -len(prompt_ids[i])))
-    with packed(model):
+    with packed(model), lean_lora(model):
         while batch := list(islice(order, batch_size)):
             rows = [_Row(index) for index in batch]
             for unfinished in _decode(model, tokenizer, [prompt_ids[i] for i in batch], rows, max_new_tokens):
@@ -100,7 +101,7 @@ def _decode(model: Any, tokenizer: ChatTokenizer, prompts: list[list[int]], rows
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
             logits_to_keep=last_position(ids),
         )  # fmt: skip
-        chosen = output.logits[:, -1].argmax(-1)
+        chosen = output.logits[:, -1].max(-1).indices  # argmax of bfloat16 takes six times as long
         keep = [position for position, token in enumerate(chosen.tolist()) if _take(active[position], token, tokenizer)]
         yield len(keep)
         if not keep:

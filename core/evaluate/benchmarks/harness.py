@@ -116,13 +116,15 @@ class Benchmarks:
         from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
         from lm_eval.evaluator import evaluate
 
+        from ...models.lean_lora import lean_lora
         from ...models.packed import packed
         from .lean_model import LeanModel
 
         random.seed(DEFAULT_RANDOM_SEED)  # lm-eval's own entry point does that
         numpy.random.seed(DEFAULT_OTHER_SEED)
         torch.manual_seed(DEFAULT_OTHER_SEED)
-        with self._inside(), packed(model), _told("fails", "Mend its task file: see the log for the traceback."):
+        told = _told("fails", "Mend its task file: see the log for the traceback.")
+        with self._inside(), packed(model), lean_lora(model), told:
             found: Any = evaluate(
                 lm=LeanModel(model, self._tokenizer, self._encoded, on_batch),
                 task_dict=self._loaded,

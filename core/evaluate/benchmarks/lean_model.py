@@ -77,7 +77,7 @@ class LeanModel(HFLM):
         kept = torch.arange(first, width, device=self.device)
         logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
         logs = logits.log_softmax(-1)  # in the model's precision, as lm-eval does
-        likeliest = logs.argmax(-1)
+        likeliest = logs.max(-1).indices  # as argmax, which takes six times as long for bfloat16
         found = {}
         for row, (_, indices) in enumerate(batch):
             end = len(rows[row]) - first
