@@ -20,7 +20,7 @@ def lean_lora(model: nn.Module) -> Iterator[None]:
     Layers of other kinds (DoRA, several adapters at a time) stay as they are, and so do all where gradients flow.
     """
     widened = _Widened()
-    layers = [layer for layer in model.modules() if _is_plain(layer)]
+    layers: list[nn.Module] = [layer for layer in model.modules() if _is_plain(layer)]
     for layer in layers:
         vars(layer)["forward"] = _forward(layer, widened)
     try:
@@ -30,7 +30,7 @@ def lean_lora(model: nn.Module) -> Iterator[None]:
             del vars(layer)["forward"]
 
 
-def _is_plain(layer: nn.Module) -> bool:
+def _is_plain(layer: Any) -> bool:
     """Whether it is peft's LoRA of a linear layer, with one adapter or switched off, in evaluation mode."""
     peft = sys.modules.get("peft.tuners.lora.layer")  # a model without adapters needs no peft
     if peft is None or type(layer) is not peft.Linear or "forward" in vars(layer) or layer.training:
