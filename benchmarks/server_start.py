@@ -24,7 +24,7 @@ def add(a: int, b: int) -> int:
     return a + b
 server.run()
 """
-OURS = [sys.executable, "-P", "-m", "faion_finetuner.server.cli", "serve"]
+OURS = [sys.executable, "-P", "-m", "faion_finetuner.server.command", "serve"]
 VERSION = "2025-11-25"
 REQUESTS: tuple[dict[str, Any], ...] = (
     {

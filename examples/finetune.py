@@ -20,7 +20,7 @@ async def main(data: Path, output: Path) -> None:
     """Prepare, train, evaluate and merge."""
     roots = ["--root", str(data.parent), "--root", str(output.parent)]
     server = StdioServerParameters(
-        command=sys.executable, args=["-P", "-m", "faion_finetuner.server.cli", "serve", *roots]
+        command=sys.executable, args=["-P", "-m", "faion_finetuner.server.command", "serve", *roots]
     )
     async with Client(server) as client:
         prepared, tuned = output / "data", output / "model"

@@ -118,7 +118,3 @@ def _doctor(parsed: argparse.Namespace) -> int:
     from .doctor import doctor
 
     return doctor()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

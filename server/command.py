@@ -1,6 +1,7 @@
 """The way in of the command `faion-finetuner`."""
 
 import gc
+import sys
 
 from ..core.garbage import collect_seldom
 
@@ -14,3 +15,7 @@ def main() -> int:
         return carry_out()
     finally:
         gc.freeze()  # or Python looks through everything once more before it ends, which takes 0.1 s
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,12 +1,12 @@
 """The models that run here, one after the other, with as little loading as possible."""
 
-import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ..examples.chat import ChatTokenizer
 from ..examples.mask import Tokenized
+from ..garbage import give_back_memory
 from ..models.generate import Generation, generate
 from ..models.load import attach_adapter, load_base
 from ..settings import Settings
@@ -77,13 +77,5 @@ def visit(base_path: Path, finetuned_path: Path | None, settings: Settings, meas
     measure("base", model)
     if finetuned_path is not None:
         del model
-        _release()
+        give_back_memory()
         measure("finetuned", load_base(finetuned_path, settings=settings))
-
-
-def _release() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ from ..checks import Check
 from ..errors import ExportError, RemoteError
 from ..examples.chat import ChatTokenizer
 from ..examples.types import Message
+from ..garbage import give_back_memory
 from ..models.gguf.cyllama import has_cyllama
 from ..models.gguf.engines import Cyllama
 from . import ollama, probes, rendering, upload
@@ -89,6 +90,7 @@ def _export(work: Work, tools: Tools) -> Exported:
         run=work.run,
     )
     try:
+        give_back_memory()  # of the models that were verified; the programs that follow need it
         exported = exporter.export(work.model, job.request.gguf, source_format(job.dtype))
     except ExportError as error:
         if work.merged is None:

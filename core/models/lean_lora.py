@@ -18,16 +18,20 @@ def lean_lora(model: nn.Module) -> Iterator[None]:
     peft widens the input of each layer for itself, though those of one block share it, multiplies the product by the
     scaling and adds it in passes of their own. A layer whose adapter is switched off calls its base layer at once.
     Layers of other kinds (DoRA, several adapters at a time) stay as they are, and so do all where gradients flow.
+
+    Which adapter counts is settled here: none is switched before this ends. No layer may change its input in place, and
+    hooks on the two matrices of an adapter are not called.
     """
     widened = _Widened()
     layers: list[nn.Module] = [layer for layer in model.modules() if _is_plain(layer)]
-    for layer in layers:
-        vars(layer)["forward"] = _forward(layer, widened)
     try:
+        for layer in layers:
+            vars(layer)["forward"] = _forward(layer, widened)
         yield
     finally:
         for layer in layers:
-            del vars(layer)["forward"]
+            vars(layer).pop("forward", None)
+        widened.forget()
 
 
 def _is_plain(layer: Any) -> bool:
@@ -53,6 +57,9 @@ class _Widened:
     """The last tensor that was asked for, in another format; the layers of one block ask for the same one."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self._given: torch.Tensor | None = None
         self._found: torch.Tensor | None = None
 
@@ -86,7 +93,10 @@ def _forward(layer: Any, widened: _Widened) -> Callable[..., torch.Tensor]:
 
 
 def _scaled(up: torch.Tensor, scaling: float) -> tuple[torch.Tensor, float]:
-    """The matrix with the scaling in it, and what is left to scale: a power of two changes no digit of a product."""
-    if scaling == 1 or math.frexp(scaling)[0] != 0.5:
+    """The matrix with the scaling in it, and what is left to scale: a power of two changes no digit of a product.
+
+    Unless the numbers are too small for the format, which happens in float16 alone.
+    """
+    if scaling == 1 or math.frexp(scaling)[0] != 0.5 or up.dtype == torch.float16:
         return up, scaling
     return up.detach() * scaling, 1

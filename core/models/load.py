@@ -1,6 +1,5 @@
 """From a model folder to a model in memory."""
 
-import ctypes
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import extras
 from ..errors import ModelError
+from ..garbage import give_back_memory
 from ..settings import Settings
 from .machine import look
 
@@ -72,8 +72,7 @@ def _let_go_of_wide_weights(model: Any) -> None:
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor.data = tensor.data.clone()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's
-        trim(0)
+    give_back_memory()
 
 
 def _refuse_random_weights(path: Path, missing: Sequence[str]) -> None:

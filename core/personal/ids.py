@@ -205,7 +205,10 @@ def _checks(check: str, value: str) -> bool:
     own = CHECKS.get(check)
     if own is not None:
         return own(value.upper())
-    return len(set(digits(value))) > 1 and _module(check).is_valid(value)
+    try:
+        return len(set(digits(value))) > 1 and _module(check).is_valid(value)
+    except LookupError:  # stdnum's, of a county of China that it does not know
+        return False
 
 
 @cache

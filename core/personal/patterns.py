@@ -68,14 +68,18 @@ def _finders(seen: frozenset[str]) -> tuple[Finder, ...]:
     return tuple(finder for needed, finder in FINDERS if needed <= seen)
 
 
+CASED_I = "[i\u0130\u0131]"  # to Python, unlike RE2, two Turkish letters are an i of the other case
+
+
 def _any_of(words: Iterable[str]) -> str:
-    return f"(?i:{'|'.join(map(re.escape, words))})"
+    either = "|".join(map(re.escape, words)).replace("i", CASED_I)
+    return f"(?i:{either})"
 
 
 # Python's \s and \w know more signs than RE2's: whatever is not ASCII may be either.
 SPACE = r"[\s\x{80}-\x{10ffff}]"
-# Seven digits with a few separators between, the least that most numbers have; an IPv4 address can be shorter.
-LONG_NUMBER = r"[0-9](?:(?:[ ().\-/]{0,3}[0-9]){6}|[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])"
+# Six digits with a few separators between, the least that most numbers have; an IPv4 address can be shorter.
+LONG_NUMBER = r"[0-9](?:(?:[ ().\-/]{0,3}[0-9]){5}|[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])"
 SIGNALS = Signals(
     {
         "login": "://[^@]*@",
@@ -101,7 +105,7 @@ NUMBER_SIGNALS = Signals(
         "account_word": _any_of(ACCOUNT_WORDS),
         "document_word": _any_of(DOCUMENT_WORDS),
         "phone": r"(?:\+|00)[ .\-(]{0,2}[0-9]|[0-9]{3}[ .\-][0-9]{4}|\b0[0-9]|" + _any_of(SAID_WORDS),
-        "ssn": r"[0-9]{3}-[0-9]{2}-[0-9]{4}|(?i:\bssn?\b|social)",
+        "ssn": r"[0-9]{3}-[0-9]{2}-[0-9]{4}|(?i:(?:^|[^0-9A-Za-z_])ssn?|soc" + CASED_I + "al)",
         "card": r"[0-9]{12}|[0-9]{4}[ .\-][0-9]{4}[ .\-][0-9]{4}|[0-9]{4}[ \-][0-9]{6}[ \-]|[0-9]{6}[ \-][0-9]{13}",
         "iban": r"[A-Za-z]{2}[0-9]{2}[ \-]?[A-Za-z0-9]",
         "wallet": r"0x[0-9a-fA-F]{40}|bc1[0-9a-z]{11}|[13][1-9A-HJ-NP-Za-km-z]{25}",

@@ -140,6 +140,8 @@ def _is_north_american(text: str, match: re.Match[str]) -> bool:
     if DATE.search(match[0]) or in_sum(text, start, end) or NAMED_OTHERWISE.search(before(text, start)):
         return False
     number = digits(match[0])
+    if len(number) < 10:  # signs of other scripts are digits to a pattern
+        return False
     area = number[1:] if number[0] == "1" and len(match[0].split("x")[0]) > 12 else number
     spaced = match[1] == " " and "(" not in match[0]
     return (

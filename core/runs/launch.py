@@ -53,7 +53,8 @@ INHERITED_PREFIXES = (
 DEFAULTS = {"GOMP_SPINCOUNT": "20000"}
 
 # Where models compute, glibc keeps freed tensors of up to 32 MB for the next ones. By itself it gives them back, and
-# the system clears them anew: a tenth of the time of benchmarks, 2 to 7% of a training's. The peak stays as it was.
+# the system clears them anew: a tenth of the time of benchmarks, 2 to 7% of a training's. The peak was the same there,
+# and up to a tenth higher where models were loaded one after the other; `give_back_memory` is called in between.
 MODEL_DEFAULTS = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 

@@ -50,10 +50,15 @@ def observe(folder: RunFolder) -> RunStatus:
 
 
 def _worker_lives(folder: RunFolder, status: RunStatus) -> bool:
-    adopted = [child.pid for child in _children if child.poll() is None]
     process = _process(folder)
     if process is None:
         return (now() - status.launched_at).total_seconds() < START_GRACE_S
+    return _is_there(process)
+
+
+def _is_there(process: Process) -> bool:
+    """Whether a worker still runs, or is a child of ours that holds memory while the system takes it apart."""
+    adopted = [child.pid for child in _children if child.poll() is None]
     return process.pid in adopted or process.is_alive()
 
 
@@ -107,7 +112,7 @@ async def cancel(folder: RunFolder, wait_s: float) -> RunStatus:
     if process is not None:
         process.terminate()
     status = await wait(folder, wait_s)
-    while process is not None and process.is_alive() and time.monotonic() < deadline:
+    while process is not None and _is_there(process) and time.monotonic() < deadline:
         await anyio.sleep(POLL_S)  # its last word is written, but memory and devices are free only when it is gone
     return status
 

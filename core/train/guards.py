@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,13 +26,6 @@ def ran_out_of_memory(error: BaseException) -> bool:
         return True
     signs = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
-
-
-def free_memory() -> None:
-    """Give back what a failed step had taken; its exception must be out of scope, since it holds the tensors."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def one_row_too_many(what: str, rows: str) -> TrainingError:

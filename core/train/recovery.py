@@ -7,9 +7,10 @@ from pydantic import ValidationError
 
 from .. import files
 from ..checks import Check
+from ..garbage import give_back_memory
 from ..schema import Model
 from . import checkpoints, distributed
-from .guards import NonFiniteError, free_memory
+from .guards import NonFiniteError
 from .portions import Portion
 from .result import Diagnosis, Difference
 from .settle import Job
@@ -49,7 +50,7 @@ def train(job: Job, trainer: FineTuner, checkpoint: Path | None) -> None:
     if failed and lowers and sound and not lowered:
         lowered = _lower(trainer, sound[0], failed.problem)
         failed = None  # it holds the failed step's tensors
-        free_memory()
+        give_back_memory()
         job.run.stage(f"training again from {lowered.checkpoint}, at a {LOWER}th of the learning rate")
         failed = _failed(trainer, sound[0])
     if failed and lowered:

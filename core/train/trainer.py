@@ -16,10 +16,11 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ..errors import TrainingError
+from ..garbage import give_back_memory
 from ..runs.active import ActiveRun
 from . import checkpoints, distributed
 from .batches import LengthGrouped
-from .guards import NonFiniteError, free_memory, one_row_too_many, ran_out_of_memory, unwritable
+from .guards import NonFiniteError, one_row_too_many, ran_out_of_memory, unwritable
 from .meter import Spent, measured
 from .model import trained_parameters
 from .objectives import Objective
@@ -187,7 +188,7 @@ class FineTuner(SFTTrainer):
         return super()._prepare_inputs({name: value for name, value in inputs.items() if name not in NOT_INPUTS})
 
     def _shrink(self, portion: Portion, what: str, rows: Sequence[int]) -> None:
-        free_memory()
+        give_back_memory()
         if not portion.shrink():
             raise one_row_too_many(what, _named(rows))
         log.warning("Memory ran out in %s: from now on %d sequences at once.", what, portion.size)

@@ -33,7 +33,7 @@ async def walk(output: Path, rows: int = 400, hyperparameters: Mapping[str, floa
     output.mkdir(parents=True, exist_ok=True)
     truth = write_sample(output / "raw.jsonl", rows=rows)
     say(f"A messy sample of {truth.lines} rows, {truth.usable} of them worth keeping: {output / 'raw.jsonl'}")
-    serve = ["-P", "-m", "faion_finetuner.server.cli", "serve", "--root", str(output)]
+    serve = ["-P", "-m", "faion_finetuner.server.command", "serve", "--root", str(output)]
     server = StdioServerParameters(command=sys.executable, args=serve, cwd=str(output))
     results: dict[str, Any] = {}
     seconds: dict[str, float] = {}

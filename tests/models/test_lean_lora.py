@@ -42,17 +42,22 @@ def changed(model: nn.Module) -> int:
 @pytest.mark.parametrize("tokens", [1, 5, 300])
 @pytest.mark.parametrize("alpha", [4, 8, 1, 12], ids=lambda alpha: f"scaling {alpha / 4}")
 @pytest.mark.parametrize(
-    ("dtype", "wide"), [(torch.bfloat16, True), (torch.bfloat16, False), (torch.float32, True), (torch.float16, True)]
+    ("dtype", "wide"),
+    [
+        *((torch.bfloat16, wide) for wide in (True, False)),
+        *((torch.float16, wide) for wide in (True, False)),
+        (torch.float32, True),
+    ],
 )
 def test_the_numbers_are_those_of_peft_to_the_last_bit(dtype: torch.dtype, wide: bool, alpha: int, tokens: int):
     model = adapted(dtype, wide=wide, lora_alpha=alpha)
     x = torch.randn(2, tokens, 24).to(dtype)
     with torch.inference_mode():
-        expected = model(x)
+        expected, next_one = model(x), model(x / 3)
         with lean_lora(model):
             assert changed(model) == LAYERS
             assert torch.equal(model(x), expected)
-            assert torch.equal(model(2 * x), model(x + x))
+            assert torch.equal(model(x / 3), next_one)
         with model.disable_adapter():
             bare = model(x)
             with lean_lora(model):
@@ -68,6 +73,19 @@ def test_an_adapter_in_other_numbers_than_its_base_is_added_as_peft_adds_it():
         if "lora_" in name:
             weight.data = weight.data.bfloat16()
     x = torch.randn(2, 5, 24)
+    with torch.inference_mode():
+        expected = model(x)
+        with lean_lora(model):
+            assert changed(model) == LAYERS
+            assert torch.equal(model(x), expected)
+
+
+def test_numbers_at_the_end_of_float16_are_scaled_as_peft_scales_them():
+    model = adapted(torch.float16, wide=False, lora_alpha=1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data *= 1e-4
+    x = torch.randn(2, 50, 24).half()
     with torch.inference_mode():
         expected = model(x)
         with lean_lora(model):

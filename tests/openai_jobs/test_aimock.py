@@ -45,7 +45,7 @@ async def test_a_client_trains_a_hosted_model_talks_to_it_and_measures_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     write(settings, [chat(i) for i in range(12)])
-    serve = ["-P", "-m", "faion_finetuner.server.cli", "serve"]
+    serve = ["-P", "-m", "faion_finetuner.server.command", "serve"]
     with aimock(tmp_path, monkeypatch):
         process = StdioServerParameters(
             command=sys.executable, args=serve, env=dict(os.environ), cwd=str(settings.roots[0])

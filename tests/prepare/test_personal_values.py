@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - digits of other scripts
 import importlib
 import itertools
 import time
@@ -119,6 +120,20 @@ VALUES = {
 def test_a_value_is_found_with_its_kind_alone_and_in_a_sentence(kind, text):
     for whole in (text, f"Hello there, {text}\nThank you."):
         assert [span.kind for span in find(whole)] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("message 123456789012304111 of today", []),  # of a county that stdnum does not know
+        ("+1 415 555 0132, ٠٩١-٥٥٥-١٢٣٤", ["PHONE"]),
+        ("SAP 0012345678: 电话 ０１０-１２３-４５６７", None),
+        ("(٠٩١) ٥٥٥-١٢٣٤ or (415) 555-0132", ["PHONE"]),
+    ],
+)
+def test_numbers_that_no_check_was_made_for_end_nothing(text: str, found: list[str] | None):
+    kinds = [span.kind for span in find(text)]
+    assert found is None or kinds == found
 
 
 # A number with ? for the signs that make its check digits right, its python-stdnum module, the text around it.

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - letters with another case than it seems
 """What one pass over a text tells spares work, and never a finding."""
 
 import pytest
@@ -53,6 +54,17 @@ def test_a_text_without_a_finder_s_signals_holds_nothing_for_it(parts: list[tupl
         patch.setattr(patterns, "SIGNALS", Everything(patterns.SIGNALS))
         patch.setattr(patterns, "NUMBER_SIGNALS", Everything(patterns.NUMBER_SIGNALS))
         assert patterns.find(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tel: 123456", "tel 12 34 56", "555123412 OFFİCE", "5551234 DİRECT", "555 123 412 (Offıce)"),
+        *("SOCİAL SECURITY NUMBER 123 45 6789", "socıal security number 123456789", "ſſn 123 45 6789"),
+    ],
+)
+def test_short_numbers_and_letters_with_another_case_are_no_way_round(text: str):
+    assert len(patterns.find(text)) == 1
 
 
 @given(st.lists(WORDS, min_size=1, max_size=3), st.lists(WORDS, min_size=1, max_size=3), GAPS)

@@ -102,7 +102,7 @@ def test_the_users_own_names_keep_their_dashes():
 @pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
 def test_every_argument_of_every_tool_is_an_option_with_help(name: str):
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "faion_finetuner.server.cli", name, "--help"],
+        [sys.executable, "-P", "-m", "faion_finetuner.server.command", name, "--help"],
         capture_output=True,
         text=True,
         check=True,

@@ -23,7 +23,7 @@ def serving(settings: Settings) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-P", "-m", "faion_finetuner.server.cli", "serve", "--http", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "faion_finetuner.server.command", "serve", "--http", "--port", str(port)]
     with subprocess.Popen(command, cwd=settings.roots[0], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         for line in server.stderr:

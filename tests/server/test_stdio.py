@@ -17,7 +17,7 @@ from mcp import Client, StdioServerParameters
 from tests.tiny import tiny_model, tiny_rows
 
 pytestmark = pytest.mark.anyio
-SERVE = ["-P", "-m", "faion_finetuner.server.cli", "serve"]
+SERVE = ["-P", "-m", "faion_finetuner.server.command", "serve"]
 STEPS, SAVE_EVERY = 60, 10
 
 
@@ -133,6 +133,13 @@ def test_the_server_ends_when_its_client_closes_the_input(settings: Settings):
     )
     assert done.returncode == 0
     assert done.stdout == b""
+
+
+def test_the_command_ends_with_the_code_and_the_words_of_what_it_carried_out(settings: Settings):
+    command = [Path(sys.executable).with_name("faion-finetuner"), "runs", "--action", "report", "--run-id", "none"]
+    done = subprocess.run(command, cwd=settings.roots[0], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
 
 
 def test_a_file_of_the_user_does_not_shadow_a_library(settings: Settings):
