@@ -2,19 +2,18 @@
 
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
 
 from ..core.runs import index, watch
-from ..core.runs.record import ENDED, RunStatus
+from ..core.runs.record import ENDED
+from ..core.runs.watch import OnProgress
 from ..core.settings import Settings
 from ..tools.arguments import parse
 from ..tools.modes import run_reply
 from ..tools.spec import Caller, Reply, Tool
-
-Show = Callable[[RunStatus], Awaitable[None]]
 
 
 async def run_command(tool: Tool, given: dict[str, Any], settings: Settings, as_json: bool) -> int:
@@ -36,7 +35,7 @@ async def run_command(tool: Tool, given: dict[str, Any], settings: Settings, as_
     return 1 if failed else 0
 
 
-async def _to_the_end(tool: Tool, reply: Reply[Any], settings: Settings, show: Show | None) -> Reply[Any]:
+async def _to_the_end(tool: Tool, reply: Reply[Any], settings: Settings, show: OnProgress | None) -> Reply[Any]:
     assert reply.run_id is not None
     folder = index.find(reply.run_id, settings)
     try:
@@ -61,7 +60,7 @@ def _as_text(reply: Reply[Any]) -> str:
 
 
 @contextlib.contextmanager
-def _progress_on_terminal() -> Iterator[Show | None]:
+def _progress_on_terminal() -> Iterator[OnProgress | None]:
     """What shows a run's progress; None where standard error is no terminal."""
     if not sys.stderr.isatty():
         yield None

@@ -71,7 +71,7 @@ def test_models_are_closed_frozen_and_hold_no_infinity():
     with pytest.raises(ValidationError, match="y"):
         Point.model_validate({"x": 1, "y": 2})
     with pytest.raises(ValidationError, match="frozen"):
-        Point(x=1).x = 2  # pyright: ignore[reportAttributeAccessIssue] - what the test is about
+        Point(x=1).x = 2
     with pytest.raises(ValidationError, match="finite"):
         Point(x=float("nan"))
 

@@ -7,7 +7,8 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 from pydantic import Field
 
 from ..core.runs.mode import Mode
-from ..core.runs.record import Progress, RunError, RunState, RunStatus
+from ..core.runs.record import Progress, RunError, RunState
+from ..core.runs.watch import OnProgress
 from ..core.schema import Model
 from ..core.settings import Settings
 
@@ -68,7 +69,7 @@ class Caller:
     settings: Settings
     given: dict[str, Any]
     """The arguments as the caller sent them."""
-    on_progress: Callable[[RunStatus], Awaitable[None]] | None = None
+    on_progress: OnProgress | None = None
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     adds_bos = _adds_bos(tokenizer, special_tokens.get("bos_token"), tokenizer_config)
     _rebuild_llama(tokenizer, config, model_config)
     # Post-processors add special tokens, which are never wanted here, and may trim offsets, which would shift masks.
-    tokenizer.post_processor = None  # type: ignore[assignment]
+    tokenizer.post_processor = None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     eos_ids = (*_eos_ids(_json(folder / "generation_config.json")), *_eos_ids(model_config))
@@ -131,7 +131,7 @@ def _rebuild_llama(tokenizer: Tokenizer, config: dict[str, Any], model_config: d
         return
     spaced = config.get("add_prefix_space")
     scheme = "never" if spaced is False else "always" if config.get("legacy", False) else "first"
-    tokenizer.normalizer = None  # type: ignore[assignment]
+    tokenizer.normalizer = None
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
 
 

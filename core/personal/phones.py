@@ -5,34 +5,36 @@ from collections.abc import Iterator
 
 from .kinds import Span, before, digits, in_sum, places
 
-EXTENSION = r"(?: ?(?:x|ext\.?|extension|#) ?\d{1,5})?"
+EXTENSION = r"(?: ?(?:x|ext\.?|extension|#) ?[0-9]{1,5})?"
 NOT_AFTER_WORD = r"(?<![\w\-/+(])(?<!\w[.,])"
-NO_MORE = r"(?!\w|[.,\-/:]\d|@)"
+NO_MORE = r"(?!\w|[.,\-/:][0-9]|@)"
 
 # With + or 00 and a country code. A long run without gaps after + is rather a sum.
 INTERNATIONAL = re.compile(
-    r"(?<![\w+])(?<!\d[.,])\(?(?:\+|00[ .\-]?(?=[1-9]))\(?(?!\d{16})\d{1,3}\)?(?:[ .\-/]{0,2}\(?\d{1,5}\)?){2,7}"
-    + EXTENSION
-    + NO_MORE
+    r"(?<![\w+])(?<![0-9][.,])\(?(?:\+|00[ .\-]?(?=[1-9]))\(?(?![0-9]{16})[0-9]{1,3}\)?"
+    r"(?:[ .\-/]{0,2}\(?[0-9]{1,5}\)?){2,7}" + EXTENSION + NO_MORE
 )
 # North American: three, three, four
 NORTH_AMERICAN = re.compile(
-    NOT_AFTER_WORD + r"(?:1[ .\-]?)?(?:\(\d{3}\)[ .\-]{0,2}|\d{3}([ .\-/]))\d{3}[ .\-]\d{4}" + EXTENSION + NO_MORE
+    NOT_AFTER_WORD
+    + r"(?:1[ .\-]?)?(?:\([0-9]{3}\)[ .\-]{0,2}|[0-9]{3}([ .\-/]))[0-9]{3}[ .\-][0-9]{4}"
+    + EXTENSION
+    + NO_MORE
 )
 # National: a leading 0 and at least one gap
 NATIONAL = re.compile(
-    NOT_AFTER_WORD + r"(?<!\d )(?:(?:\(0\d{1,4}\)|0\d{1,4})[ \-/.]{1,2}\d{2,4}(?:[ \-.]?\d{2,4}){1,3}"
-    r"|\(?0\d{1,4}\)?[ \-/]\d{5,8}|0[5-9]\d{8,9})" + EXTENSION + NO_MORE
+    NOT_AFTER_WORD + r"(?<![0-9] )(?:(?:\(0[0-9]{1,4}\)|0[0-9]{1,4})[ \-/.]{1,2}[0-9]{2,4}(?:[ \-.]?[0-9]{2,4}){1,3}"
+    r"|\(?0[0-9]{1,4}\)?[ \-/][0-9]{5,8}|0[5-9][0-9]{8,9})" + EXTENSION + NO_MORE
 )
 # Whatever a word that says phone stands beside
-NAMED = re.compile(NOT_AFTER_WORD + r"\(?\d(?:[ ().\-/]{0,3}\d){5,15}" + EXTENSION + NO_MORE)
+NAMED = re.compile(NOT_AFTER_WORD + r"\(?[0-9](?:[ ().\-/]{0,3}[0-9]){5,15}" + EXTENSION + NO_MORE)
 
 PHONE_DIGITS = range(8, 16)  # E.164 allows 15
 NAMED_DIGITS = range(6, 16)
 DATE = re.compile(
-    r"(?<!\d)(?:(?:19|20)\d\d[\-/. ](?:0?[1-9]|1[0-2])[\-/. ](?:0?[1-9]|[12]\d|3[01])"
-    r"|(?:0?[1-9]|[12]\d|3[01])[\-/. ](?:0?[1-9]|[12]\d|3[01])[\-/. ](?:19|20)\d\d)(?!\d)"
-    r"|^(?:19|20)\d\d[ \-\u2013/]{1,3}(?:19|20)\d\d"
+    r"(?<![0-9])(?:(?:19|20)[0-9][0-9][\-/. ](?:0?[1-9]|1[0-2])[\-/. ](?:0?[1-9]|[12][0-9]|3[01])"
+    r"|(?:0?[1-9]|[12][0-9]|3[01])[\-/. ](?:0?[1-9]|[12][0-9]|3[01])[\-/. ](?:19|20)[0-9][0-9])(?![0-9])"
+    r"|^(?:19|20)[0-9][0-9][ \-\u2013/]{1,3}(?:19|20)[0-9][0-9]"
 )
 SAID_WORDS = (  # how the alternatives below begin
     *(
@@ -132,7 +134,7 @@ def _is_international(text: str, match: re.Match[str]) -> bool:
         return False
 
 
-GAPS = re.compile(r"[^\dx]+")
+GAPS = re.compile(r"[^0-9x]+")
 
 
 def _is_north_american(text: str, match: re.Match[str]) -> bool:

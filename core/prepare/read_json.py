@@ -124,7 +124,7 @@ class _Walk:
     def peek(self) -> str:
         """The next character that is no space; empty at the end."""
         while True:
-            self._at = SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]  # it always matches
+            self._at = _end_of(SPACE, self._text, self._at)
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -186,7 +186,7 @@ class _Walk:
         if self._at >= len(self._text):
             return self.take(0, "truncated")
         if self._text[self._at] not in "{[":
-            return self.take(max(JUNK.match(self._text, self._at).end() - self._at, 1), "invalid_json")  # type: ignore[union-attr]
+            return self.take(max(_end_of(JUNK, self._text, self._at) - self._at, 1), "invalid_json")
         while (end := self._end_of_broken()) is None:
             if len(self._text) - self._at > MAX_BROKEN_BYTES or not self._more():
                 rest = self._text[self._at :].rstrip()
@@ -210,6 +210,12 @@ class _Walk:
 
 
 SCANNER = json.JSONDecoder(parse_float=bool, parse_int=bool, parse_constant=bool)  # only the ends count
+
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Where what matches here ends; here, when nothing does."""
+    match = pattern.match(text, at)
+    return match.end() if match else at
 
 
 def _values(walk: _Walk) -> Iterator[Piece]:

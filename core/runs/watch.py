@@ -18,6 +18,9 @@ POLL_S = 0.1
 START_GRACE_S = 30.0  # between launch and the first sign of a worker whose launcher died in between
 LOG_LINES_IN_ERROR = 12
 
+OnProgress = Callable[[RunStatus], Awaitable[None]]
+"""Told where a run stands, again and again."""
+
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -83,9 +86,7 @@ def _how_it_died(folder: RunFolder) -> dict[str, object]:
     return {"status": "failed", "error": RunError(code="worker_died", problem=problem, next_step=resume)}
 
 
-async def wait(
-    folder: RunFolder, wait_s: float, on_progress: Callable[[RunStatus], Awaitable[None]] | None = None
-) -> RunStatus:
+async def wait(folder: RunFolder, wait_s: float, on_progress: OnProgress | None = None) -> RunStatus:
     """The run's status once it has ended or `wait_s` seconds have passed, whichever is first."""
     deadline = time.monotonic() + wait_s
     while True:

@@ -78,7 +78,7 @@ class KeptBase:
     def give_back(self, model: Any, job: Job) -> None:
         """Keep the base under this adapter, and let the adapter go. PiSSA has changed the base: that one goes too."""
         if isinstance(model, PeftModel) and job.recipe.numbers.init_lora_weights is None:
-            self._model = model.unload()  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+            self._model = model.unload()
 
 
 def _shape(numbers: Hyperparameters) -> tuple[object, ...]:

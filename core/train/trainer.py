@@ -121,7 +121,7 @@ class FineTuner(SFTTrainer):
         """Leave the model unwrapped: the gradients are averaged once a step, however they were computed."""
         super().create_accelerator_and_postprocess()
         prepare = functools.partial(self.accelerator.prepare_model, evaluation_mode=True)
-        self.accelerator.prepare_model = prepare  # pyright: ignore[reportAttributeAccessIssue]
+        self.accelerator.prepare_model = prepare
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """The batches of the next optimizer step."""

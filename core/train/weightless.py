@@ -58,7 +58,7 @@ class Nf4Linear(nn.Linear):
     """Stands for a 4-bit layer: as in bitsandbytes, each use unpacks the whole weight, and nothing unpacked is kept."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return _Unpacked.apply(input, self.weight, self.bias)  # pyright: ignore[reportReturnType]
+        return _Unpacked.apply(input, self.weight, self.bias)
 
 
 class _Unpacked(torch.autograd.Function):

@@ -40,8 +40,7 @@ def save_adapter(base_folder: Path, folder: Path, *, random: bool) -> Path:
 @pytest.fixture
 def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
+    _announce(made.settings, monkeypatch)
     return made
 
 
@@ -49,9 +48,13 @@ def world(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch
 def evaluations(settings: Settings, base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
     """Finished ones, which `runs` finds."""
     made = Evaluations(settings, base_folder.parent)
-    for name, value in made.settings.as_environment().items():
-        monkeypatch.setenv(name, value)
+    _announce(made.settings, monkeypatch)
     return made
+
+
+def _announce(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

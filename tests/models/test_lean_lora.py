@@ -28,7 +28,7 @@ def adapted(dtype: torch.dtype = torch.bfloat16, *, wide: bool = True, **config:
     torch.manual_seed(3)
     settings = {"r": 4, "lora_alpha": 8, "init_lora_weights": False, "lora_dropout": 0.1} | config
     model: Any = get_peft_model(
-        Tower(dtype),  # pyright: ignore[reportArgumentType] - peft takes any module
+        Tower(dtype),
         LoraConfig(target_modules=["q", "k", "out"], **settings),
         autocast_adapter_dtype=wide,
     )

@@ -30,7 +30,7 @@ Quantise = Callable[[Any, np.ndarray, np.ndarray | None], np.ndarray]
 
 def load() -> Quantise:
     """ggml's quantising."""
-    import xllamacpp.xllamacpp as wheel  # type: ignore[import-untyped]
+    import xllamacpp.xllamacpp as wheel
 
     chunk = ctypes.CDLL(wheel.__file__).ggml_quantize_chunk  # ggml.h
     number, pointer = ctypes.c_int64, ctypes.c_void_p

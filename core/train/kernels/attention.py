@@ -48,19 +48,19 @@ def attention(
         head: Size of a head.
         scale: Of the scores.
     """
-    return Attention.apply(q, k, v, layout, head, scale)  # pyright: ignore[reportReturnType]
+    heads: Any = Attention.apply(*(x.unflatten(-1, (-1, head)) for x in (q, k, v)), layout, scale)
+    return heads.flatten(1)
 
 
 class Attention(Function):
     """Grouped by key head, so that keys and values are never repeated; scores live for one block of one row."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913 - the arguments of attention
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, head: int, scale: float
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, layout: Layout, scale: float
     ) -> torch.Tensor:
-        q = rotated(q.unflatten(-1, (-1, head)), layout.cos * scale, layout.sin * scale)
-        k = rotated(k.unflatten(-1, (-1, head)), layout.cos, layout.sin)
-        v = v.unflatten(-1, (-1, head))
+        q = rotated(q, layout.cos * scale, layout.sin * scale)
+        k = rotated(k, layout.cos, layout.sin)
         out = torch.empty_like(q)
         kept = []
         for row in layout.rows():
@@ -72,13 +72,13 @@ class Attention(Function):
                     kept.append(weights)
         ctx.layout, ctx.scale = layout, scale
         ctx.save_for_backward(q, k, v, *kept)
-        return out.flatten(1)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *d_outs: torch.Tensor) -> tuple[Any, ...]:
         q, k, v, *kept = ctx.saved_tensors
         layout: Layout = ctx.layout
-        d_out = d_outs[0].view_as(q)
+        d_out = d_outs[0]
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for row in reversed(list(layout.rows())):
             keys, values = k[row].transpose(0, 1), v[row].transpose(0, 1)
@@ -95,7 +95,7 @@ class Attention(Function):
         # the transpose of a rotation is the rotation back
         dq = rotated(dq, layout.cos * ctx.scale, -layout.sin * ctx.scale)
         dk = rotated(dk, layout.cos, -layout.sin)
-        return dq.flatten(1), dk.flatten(1), dv.flatten(1), None, None, None
+        return dq, dk, dv, None, None
 
 
 def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

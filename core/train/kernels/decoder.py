@@ -149,7 +149,7 @@ class Decoder:
         ids = input_ids.flatten()[real.places]
         states = self._in_few_sizes(ids, real.lengths)
         out = states.new_zeros(input_ids.numel(), states.shape[-1]).index_copy(0, real.places, states)
-        return BaseModelOutputWithPast(last_hidden_state=out.view(*input_ids.shape, -1))  # pyright: ignore[reportArgumentType]
+        return BaseModelOutputWithPast(last_hidden_state=out.view(*input_ids.shape, -1))
 
     def _applies(self, longest: int) -> bool:
         """Whether nothing has changed since the model was tried: sharding puts other layers in place."""

@@ -35,7 +35,7 @@ def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor
     if len(known) < len(found):  # quantised weights, dropout, DoRA: as they are
         with torch.autocast(x.device.type, dtype=x.dtype, enabled=x.dtype == torch.bfloat16):
             return tuple(module(x).to(x.dtype) for module in modules)
-    return Projections.apply(x, [each.scale for each in known], *(t for each in known for t in each.tensors))  # pyright: ignore[reportReturnType]
+    return Projections.apply(x, [each.scale for each in known], *(t for each in known for t in each.tensors))
 
 
 def projection(module: nn.Module) -> Projection | None:

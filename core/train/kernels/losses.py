@@ -18,7 +18,7 @@ def token_losses(states: torch.Tensor, head: torch.Tensor, targets: torch.Tensor
         head: The output layer's weights (vocabulary, hidden); they get no gradient.
         targets: (tokens,).
     """
-    return TokenLosses.apply(states, head, targets)  # pyright: ignore[reportReturnType]
+    return TokenLosses.apply(states, head, targets)
 
 
 class TokenLosses(Function):

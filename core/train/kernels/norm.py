@@ -9,7 +9,7 @@ from torch.nn import functional
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """x / sqrt(mean(x^2) + eps) * weight, over the last dimension of x (tokens, size)."""
-    return RMSNorm.apply(x, weight, eps)  # pyright: ignore[reportReturnType]
+    return RMSNorm.apply(x, weight, eps)
 
 
 class RMSNorm(Function):

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 def swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """silu(gate) * up, element by element."""
-    return SwiGLU.apply(gate, up)  # pyright: ignore[reportReturnType]
+    return SwiGLU.apply(gate, up)
 
 
 class SwiGLU(Function):
