@@ -1,4 +1,4 @@
-"""Near duplicates: MinHash proposes pairs, the exact Jaccard similarity decides.
+"""Near duplicates: MinHash proposes pairs that share a band and enough of a signature, the exact similarity decides.
 
 Two rows are near duplicates when their word triples have a Jaccard similarity of at least the threshold, and both
 their questions and their answers share at least half of their words: the same review with another label, or another
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from ..examples.dialects import read_record
 from .shingles import shingle, without, word_sets
-from .signatures import Compared, Template, compared
+from .signatures import Compared, Signatures, Template, bands, compared, least_agreement
 
 WORDS_IN_COMMON = 0.5
 LABEL_WORDS = 4
 SENTENCE_END = re.compile(r"[.?!\n]+\s*")
 MAX_LEADERS = 10  # of one bucket; keeps many rows alike in one band from costing their square
 PAIRS_AT_ONCE = 500
+AGREEMENTS_AT_ONCE = 1 << 14  # 1 to 4 MB of signatures on either side
 
 Words = frozenset[int]  # hashed
 
@@ -116,17 +117,25 @@ def _differing(one: str, other: str) -> tuple[str, str]:
     return (left, right) if left.strip() and right.strip() else ("", "")
 
 
-def candidates(bands: NDArray[np.uint32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs (earlier, later) of those rows that share a band, each once, by the later row.
-
-    Args:
-        bands: For each of `rows` its numbers, see `signatures.bands`.
-        rows: Places in the store, ascending.
-    """
+def candidates(signatures: Signatures, threshold: float) -> NDArray[np.int64]:
+    """Pairs (earlier, later) of rows that share a band and agree often enough, each once, by the later row."""
+    rows, least = len(signatures), least_agreement(threshold)
     found = np.empty(0, dtype=np.int64)  # a pair is one number: later * rows + earlier
-    for band in bands.T:
+    for band in bands(signatures, threshold):
         found = np.unique(np.concatenate([found, *_pairs(band)]))
-    return np.stack([rows[found % len(rows)], rows[found // len(rows)]], axis=1) if len(rows) else found.reshape(0, 2)
+    kept = [pairs[_agreement(signatures, pairs) >= least] for pairs in _portions(found, rows)]
+    return np.concatenate(kept) if kept else found.reshape(0, 2)
+
+
+def _portions(found: NDArray[np.int64], rows: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(found), AGREEMENTS_AT_ONCE):
+        portion = found[start : start + AGREEMENTS_AT_ONCE]
+        yield np.stack([portion % rows, portion // rows], axis=1)
+
+
+def _agreement(signatures: Signatures, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In how many permutations the two of each pair agree."""
+    return (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).sum(axis=1)
 
 
 def _pairs(band: NDArray[np.uint32]) -> Iterator[NDArray[np.int64]]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..checks import Check
 from ..runs.active import ActiveRun
 from .balance import class_field, strata
@@ -50,10 +53,7 @@ def settle(books: Books, run: ActiveRun, crew: Crew) -> Settlement:
     run.stage("finding duplicates")
     store, found = books.store, Repeats()
     _drop_equal(books, found)
-    bands, rows = store.column("bands")[store.kept], store.kept_rows
-    store.release("bands")
-    pairs = candidates(bands, rows)
-    del bands
+    pairs = _candidates(store, books.plan.request.near_duplicate_threshold)
     assert books.near_template is not None
     portions = comparisons(pairs, store.line, books.near_template)
     for done, similar in enumerate(crew.map(Worker.compare, portions), start=1):
@@ -63,6 +63,13 @@ def settle(books: Books, run: ActiveRun, crew: Crew) -> Settlement:
     run.stage("splitting and writing")
     of_class = class_field(books.plan.request, books.tally, store)
     return Settlement(found, of_class, split(books.plan.request, store, found.ties, strata(of_class, store)))
+
+
+def _candidates(store: Store, threshold: float) -> NDArray[np.int64]:
+    """Pairs of rows that are left and may be similar; their signatures go."""
+    signatures = store.column("signature")[store.kept]
+    store.release("signature")
+    return store.kept_rows[candidates(signatures, threshold)]
 
 
 def _drop_equal(books: Books, found: Repeats) -> None:

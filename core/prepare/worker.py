@@ -23,7 +23,7 @@ from .personal_step import PersonalData
 from .plan import Plan
 from .row import Row
 from .shingles import shingle
-from .signatures import Template, bands, compared
+from .signatures import Template, compared, sign
 from .texts import texts_of
 from .understand import Understand
 
@@ -88,7 +88,7 @@ class Worker:
     def sign(self, done: Done, template: Template) -> None:
         """Turn the word triples into signatures, once it is known which of them are a template."""
         if done.shingles is not None:
-            done.columns["bands"] = bands(done.shingles, template, self.plan.request.near_duplicate_threshold)
+            done.columns["signature"] = sign(done.shingles, template, self.plan.request.near_duplicate_threshold)
             done.shingles = None
 
 
