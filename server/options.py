@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from ..core.schema import Model
+from ..core.schema import Model, descriptions
 
 POSITIONAL = "data_path"
 POSITIONAL_WORDS = "data_path_words"  # of its own, or the empty positional would undo --data-path
@@ -17,20 +17,22 @@ NOT_OPTIONS = {"wait_s"}  # a command always waits to the end
 
 def add_options(parser: argparse.ArgumentParser, model: type[Model], skip: set[str] | None = None) -> None:
     """Give the parser an option for every field of the model; `data_path` is also the positional argument."""
+    said = descriptions(model)
     for name, field in model.model_fields.items():
         if name in NOT_OPTIONS | (skip or set()):
             continue
+        help_ = _help(field, said.get(name, ""))
         if name == POSITIONAL:
-            parser.add_argument(POSITIONAL_WORDS, nargs="*", metavar="DATA", help=_help(field))
+            parser.add_argument(POSITIONAL_WORDS, nargs="*", metavar="DATA", help=help_)
         kind = _kind(field.annotation)
         flag = "--" + name.replace("_", "-")
         if kind is bool:
-            parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=_help(field))
+            parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=help_)
         elif _is_many(kind):
             metavar = "JSON" if _is_objects(kind) else "VALUE"
-            parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=_help(field) + _one_of(kind))
+            parser.add_argument(flag, dest=name, action="append", metavar=metavar, help=help_ + _one_of(kind))
         else:
-            parser.add_argument(flag, dest=name, metavar=_metavar(kind), choices=_choices(kind), help=_help(field))
+            parser.add_argument(flag, dest=name, metavar=_metavar(kind), choices=_choices(kind), help=help_)
 
 
 def split_dotted(words: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -92,8 +94,8 @@ def _as_list(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []
 
 
-def _help(field: FieldInfo) -> str:
-    text = " ".join((field.description or "").split()).replace("%", "%%")
+def _help(field: FieldInfo, description: str) -> str:
+    text = " ".join(description.split()).replace("%", "%%")
     default = field.get_default(call_default_factory=False)
     return text if default in (None, ()) or field.is_required() else f"{text} Default: {default}."
 

@@ -6,9 +6,29 @@ from pathlib import Path
 import pytest
 from faion_finetuner.core import errors, extras, files
 from faion_finetuner.core.checks import Check, worst
-from faion_finetuner.core.schema import Model
+from faion_finetuner.core.schema import Model, descriptions
 from faion_finetuner.core.settings import ROOTS, STATE, Settings
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+
+
+class Parent(Model):
+    """What both have."""
+
+    name: str
+    """How it is called,
+    on two lines."""
+
+    plain: int = 0
+
+    told: int = Field(default=0, description="By itself.")
+    """Not this."""
+
+
+class Child(Parent):
+    """A parent with one more."""
+
+    inner: Parent | None = None
+    """Another one."""
 
 
 def break_off(path: Path) -> None:
@@ -106,3 +126,17 @@ def test_the_gravest_check_counts():
     assert worst([]) == "pass"
     assert worst([check("pass"), check("warn")]) == "warn"
     assert worst([check("fail"), check("warn")]) == "fail"
+
+
+def test_docstrings_below_fields_are_the_descriptions_of_the_schema():
+    assert descriptions(Child) == {
+        "name": "How it is called,\non two lines.",
+        "told": "Not this.",
+        "inner": "Another one.",
+    }
+    schema = Child.model_json_schema()
+    for properties in (schema["properties"], schema["$defs"]["Parent"]["properties"]):
+        assert properties["name"]["description"] == "How it is called,\non two lines."
+        assert properties["told"]["description"] == "By itself."
+        assert "description" not in properties["plain"]
+    assert schema["properties"]["inner"]["description"] == "Another one."

@@ -7,7 +7,7 @@ from ..examples.prompt_template import PromptTemplate
 from .benchmarks import Benchmarks
 from .read import DataFile
 from .request import PrepareRequest
-from .restore import ALL_RULES
+from .restore import all_rules
 from .tokens import TokenCounter
 
 
@@ -48,4 +48,4 @@ class Plan:
 
     def rules_off(self, row_id: str) -> frozenset[str]:
         """The rules that leave a row alone."""
-        return ALL_RULES if row_id in self.restored_rows else self.restored_rules
+        return all_rules() if row_id in self.restored_rows else self.restored_rules
