@@ -10,9 +10,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 Format = Literal["alpaca", "sharegpt", "openai", "completion"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: some are made of every row, and freezing triples the cost
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation; never changed, but replaced."""
 
     role: Role
     """Who speaks."""
@@ -35,8 +35,10 @@ class Message:
     @property
     def trained(self) -> bool:
         """Whether a model learns this turn: an answer that is not weighted 0."""
+        if self.role != "assistant":
+            return False
         weight = self.fields.get("weight")
-        return self.role == "assistant" and (float(weight.text) if isinstance(weight, Number) else weight) != 0
+        return (float(weight.text) if isinstance(weight, Number) else weight) != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ class Rejected:
     """What stands in place of `messages[after:]`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made of every row, and freezing triples the cost
 class ChatExample:
-    """A conversation whose assistant turns are to be learned."""
+    """A conversation whose assistant turns are to be learned; never changed, but replaced."""
 
     messages: tuple[Message, ...]
     """The turns; in a preference pair the prompt and the chosen answer."""

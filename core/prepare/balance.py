@@ -1,6 +1,7 @@
 """The classes of the data, if it has any: by a field that was named or found, or by short answers."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,16 @@ class Classes:
         if self._wanted is not None:
             value = row.record.get(self._wanted)
             return {} if value is None else {self._wanted: _label(value)}
-        values = {name: row.record[name] for name in row.record if str(name).lower() in FIELD_NAMES}
+        values = {name: row.record[name] for name in row.record if _may_name_classes(str(name))}
         labels = {name: _label(value) for name, value in values.items() if isinstance(value, (str, int, bool))}
         answer = answer_of(row.example).strip()
         short = 0 < len(answer) <= MAX_LABEL_LETTERS and len(answer.split()) <= MAX_LABEL_WORDS
         return labels | ({ANSWER: answer} if short else {})
+
+
+@lru_cache(maxsize=1024)
+def _may_name_classes(field: str) -> bool:
+    return field.lower() in FIELD_NAMES
 
 
 def _label(value: Any) -> str:

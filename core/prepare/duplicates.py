@@ -7,7 +7,7 @@ import orjson
 import xxhash
 from numpy.typing import NDArray
 
-from ..examples.types import ChatExample, CompletionExample, Example, Message
+from ..examples.types import CompletionExample, Example, Message, prompt_of
 
 
 def content_digest(example: Example) -> bytes:
@@ -27,14 +27,12 @@ def _turn(message: Message) -> tuple[object, ...]:
 
 def question_digest(example: Example) -> int:
     """A 64-bit digest of what is asked, system messages aside; 0 when nothing is, as in plain text."""
-    if isinstance(example, CompletionExample):
-        return xxhash.xxh3_64_intdigest(example.prompt.strip().encode()) if example.prompt.strip() else 0
-    return xxhash.xxh3_64_intdigest(orjson.dumps([(m.role, m.content.strip()) for m in _asked(example)]))
-
-
-def _asked(example: ChatExample) -> list[Message]:
-    last = max(i for i, message in enumerate(example.messages) if message.role == "assistant")
-    return [message for message in example.messages[:last] if message.role != "system"]
+    asked = prompt_of(example)
+    if isinstance(asked, str):
+        text = asked.strip()
+        return xxhash.xxh3_64_intdigest(text.encode()) if text else 0
+    said = [(message.role, message.content.strip()) for message in asked if message.role != "system"]
+    return xxhash.xxh3_64_intdigest(orjson.dumps(said))
 
 
 def repeats(digests: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,6 @@ FEWEST_BYTES = 20  # shorter texts look like any language; a Han, kana or Hangul
 SURE = 0.5  # the model's own probability
 
 NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`]*`|https?://\S+|\S+@\S+|<[^<>]{1,80}>", re.DOTALL)
-MARKS = ("`", "<", "@", "://")  # one of these is in whatever is not prose
 WORD = re.compile(r"[^\W\d_]+")
 # Words that are frequent in English and in no other language written in Latin letters, and words that are not only so.
 ENGLISH = frozenset((
@@ -63,7 +62,7 @@ def languages_of(texts: Sequence[str]) -> list[str]:
 
 def _language_of(text: str, sure: float = SURE) -> str:
     start = text[: 2 * LETTERS]
-    if any(mark in start for mark in MARKS):
+    if "<" in start or "`" in start or "@" in start or "://" in start:  # one is in whatever is not prose
         start = NOT_PROSE.sub(" ", start)
     if looks_english(start):
         return "en"

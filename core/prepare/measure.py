@@ -69,15 +69,14 @@ class Measure:
 
     def _add_fields(self, counts: Sequence[dict[str, int]], done: Done) -> NDArray[np.int32]:
         """Add a column for each field; gives back the sum of each row."""
-        whole = np.zeros(len(counts), dtype=np.int32)
+        fields: dict[str, list[int]] = {}
         for at, one in enumerate(counts):
             for name, count in one.items():
-                column = done.columns.get(PREFIX + name)
-                if column is None:
-                    column = done.columns[PREFIX + name] = np.zeros(len(counts), dtype=np.int32)
-                column[at] = count + 1
-                whole[at] += count
-        return whole
+                if name not in fields:
+                    fields[name] = [0] * len(counts)
+                fields[name][at] = count + 1
+        done.columns |= {PREFIX + name: np.array(column, dtype=np.int32) for name, column in fields.items()}
+        return np.array([sum(one.values()) for one in counts], dtype=np.int32)
 
     def _flag_long(self, rows: list[Row], whole: NDArray[np.int32], done: Done) -> None:
         if self._limit is not None:

@@ -1,6 +1,6 @@
 """Rows that have nothing to teach: no question, no answer, or an answer that says nothing."""
 
-from ..examples.types import ChatExample, Example, Message, answer_of
+from ..examples.types import ChatExample, Example, Message
 from .placeholders import doubt_about
 from .rules_view import View
 
@@ -12,15 +12,17 @@ def emptiness(example: Example) -> str | None:
     """The rule by which an example has nothing to learn; None when it has something."""
     if not isinstance(example, ChatExample):
         return None if example.completion.strip() else "empty_answer"
-    answers = [message for message in example.messages if message.role == "assistant"]
-    if not answers:
+    asked, answer = False, None
+    for message in example.messages:
+        if message.role == "assistant":
+            answer = message
+        elif not asked:
+            asked = bool(message.content.strip())
+    if answer is None:
         return "no_answer"
-    if not answer_of(example).strip() and not answers[-1].tool_calls:
+    if not answer.content.strip() and not answer.tool_calls:
         return "empty_answer"
-    asked = (message for message in example.messages if message.role != "assistant")
-    if not any(message.content.strip() for message in asked):
-        return "empty_prompt"
-    return None
+    return None if asked else "empty_prompt"
 
 
 def placeholder_answer(view: View) -> str | None:

@@ -80,17 +80,18 @@ class Understand:
     def _dialect(self, record: dict[str, Any]) -> Dialect | None:
         """`recognise`, remembered for records of plain fields: those with the same fields filled are of one dialect."""
         columns = self._plan.request.columns
-        if any(isinstance(value, (list, dict)) or _may_be_json(value) for value in record.values()):
-            return recognise(record, columns)
+        for value in record.values():
+            if isinstance(value, (list, dict)) or (isinstance(value, str) and _may_be_json(value)):
+                return recognise(record, columns)
         key = tuple(name for name, value in record.items() if value is not None)
         if key not in self._dialects:
             self._dialects[key] = recognise(record, columns)
         return self._dialects[key]
 
 
-def _may_be_json(value: Any) -> bool:
+def _may_be_json(text: str) -> bool:
     """Whether a text may be that of a list or an object, as JSON or as Python or numpy print one."""
-    return isinstance(value, str) and value.lstrip().startswith(("[", "{", "array("))
+    return text.lstrip().startswith(("[", "{", "array("))
 
 
 def _unknown(record: Mapping[str, Any]) -> str:
