@@ -6,19 +6,28 @@ from typing import Any
 from ..errors import DataError
 from ..untrusted import quote
 from .text import json_text
-from .tool_calls import call
+from .tool_calls import ARGUMENT_KEYS, FIX, call, calls_in
 from .types import Message, Role
 
 ONLY_TEXT = "only text can be trained"
 TEXTS = ("text", "input_text", "output_text")
 THOUGHTS = ("thinking", "reasoning")
+SAID = ("text", "value", "content")  # where a part of text keeps it: OpenAI's way, LLaMA-Factory's, OpenTelemetry's
+CALLS = ("tool_use", "toolUse", "functionCall", "function_call", "tool_call")
+RESULTS = (
+    *("tool_result", "toolResult", "functionResponse", "function_response"),
+    *("tool_response", "tool_call_response", "function_call_output"),
+)
+IDS = ("call_id", "tool_call_id", "tool_use_id", "toolUseId", "toolCallId", "id")
+REPLIES = ("content", "response", "result", "output", "value")
 MEDIA = ("image", "image_url", "input_image", "audio", "input_audio", "video", "video_url", "file", "input_file")
 
 
 def read_content(content: Any, role: Role, more: Mapping[str, Any]) -> list[Message] | None:
     """The messages that a turn's content parts are: tool results apart, all else of the turn in one message.
 
-    OpenAI's, Anthropic's, Google's (`parts`) and Bedrock's parts are known. None when the content is a plain value.
+    OpenAI's, Anthropic's, Google's (`parts`), Bedrock's, OpenTelemetry's, Vercel's and LLaMA-Factory's parts are known.
+    None when the content is a plain value.
 
     Args:
         content: The content as the record has it.
@@ -81,21 +90,16 @@ class _Turn:
         return self.messages
 
     def add(self, kind: str, part: Mapping[str, Any]) -> None:
+        kind = kind.replace("-", "_")
         if kind in TEXTS:
-            self.texts.append(str(part.get("text") or ""))
+            self.texts.append(_text_in(part))
         elif kind == "refusal":
             self.texts.append(str(part.get("refusal") or ""))
         elif kind in THOUGHTS:
-            self.thoughts.append(str(part.get(kind) or part.get("text") or ""))
-        elif kind == "tool_use":
-            self.calls.append(call(str(part.get("name")), part.get("input") or {}, **_id("id", part.get("id"))))
-        elif kind == "toolUse":
-            use = part[kind]
-            self.calls.append(call(str(use.get("name")), use.get("input") or {}, **_id("id", use.get("toolUseId"))))
-        elif kind in ("functionCall", "function_call"):
-            use = part[kind]
-            self.calls.append(call(str(use.get("name")), use.get("args") or {}, **_id("id", use.get("id"))))
-        elif kind in ("tool_result", "toolResult", "functionResponse", "function_response"):
+            self.thoughts.append(_thought(kind, part))
+        elif kind in CALLS:
+            self.calls += _calls(kind, part)
+        elif kind in RESULTS:
             self.result(kind, part)
         else:
             raise DataError(f"A message has a part of type {quote(kind)}; {ONLY_TEXT}.", "Drop it.")
@@ -104,12 +108,14 @@ class _Turn:
         """A tool's result, which is a message of its own."""
         if self.texts:
             self.flush()
-        body = part.get(kind, part)
-        fields = _id("tool_call_id", body.get("tool_use_id") or body.get("toolUseId") or body.get("id"))
+        body = _body(kind, part)
+        fields = _id("tool_call_id", body)
         if body.get("is_error") or body.get("status") == "error":
             fields["is_error"] = True
-        said = body.get("content") if kind in ("tool_result", "toolResult") else body.get("response")
-        self.messages.append(Message("tool", _result_text(said), body.get("name"), None, fields))
+        said = next((body[key] for key in REPLIES if body.get(key) is not None), None)
+        if isinstance(said, Mapping) and said.keys() == {"type", "value"}:
+            said = said["value"]
+        self.messages.append(Message("tool", _result_text(said), body.get("name", body.get("toolName")), None, fields))
 
     def flush(self) -> None:
         fields = {}
@@ -120,7 +126,46 @@ class _Turn:
         self.texts, self.thoughts, self.calls = [], [], []
 
 
-def _id(key: str, value: Any) -> dict[str, Any]:
+def _text_in(part: Mapping[str, Any]) -> str:
+    said = next((part[key] for key in SAID if isinstance(part.get(key), str)), None)
+    if said is None and not any(part.get(key, "") is None for key in SAID):
+        keys = ", ".join(quote(str(key), 40) for key in list(part)[:6])
+        raise DataError(f"A text part holds no text; its fields are {keys}.", FIX)
+    return said or ""
+
+
+def _thought(kind: str, part: Mapping[str, Any]) -> str:
+    """The text of a thought, which some APIs cut up into parts of its own, or only sum up."""
+    for said in (part.get(key) for key in (kind, *SAID, "summary")):
+        if said and isinstance(said, (list, tuple)) and all(isinstance(one, Mapping) for one in said):
+            return "\n\n".join(map(_only_text, said))
+        if said and isinstance(said, str):
+            return said
+    return ""
+
+
+def _calls(kind: str, part: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The calls that a part is: one by its fields, or those of the JSON text in its `value`."""
+    body = _body(kind, part)
+    name = body.get("name", body.get("toolName"))
+    if isinstance(name, str):
+        arguments = next((body[key] for key in ARGUMENT_KEYS if body.get(key) is not None), {})
+        return [call(name, arguments, **_id("id", body))]
+    value = body.get("value")
+    calls = calls_in(value if isinstance(value, str) else json_text(value))
+    if calls is None:
+        raise DataError("A tool call has no name.", FIX)
+    return calls
+
+
+def _body(kind: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What holds a part's fields: its member of the part's kind (Google, Bedrock), or the part itself."""
+    body = part.get(kind)
+    return body if isinstance(body, Mapping) else part
+
+
+def _id(key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    value = next((body[name] for name in IDS if body.get(name) is not None), None)
     return {} if value is None else {key: value}
 
 

@@ -93,6 +93,9 @@ def _preference(parts: Parts, left: dict[str, Any]) -> Example:
     if repeats and (example := _repeated(parts, left, *turns)) is not None:
         return example
     if not parts.keys() - {"system"}:
+        if begins_asked(chosen) and turns[0][-1].role == "assistant":  # only the chosen answer stands in a conversation
+            messages = _with_system(turns[0], parts)
+            return ChatExample(messages, left, Rejected(len(messages) - 1, turns[1]))
         raise DataError("The two answers have no prompt.", "Correct the record, or name the prompt with `columns`.")
     asked = _prompt(parts, left)
     return ChatExample((*asked, *turns[0]), left, Rejected(len(asked), turns[1]))

@@ -35,7 +35,7 @@ CONTEXT_FIELDS = (
 QUESTION_FIELDS = (
     *("question", "instruction", "query", "prompt", "user", "human", "problem", "input"),
     *("text", "sentence", "source", "document", "article", "review", "message"),
-    *("anchor", "question_stem", "ctx", "goal", "user_prompt", "user_input", "src", "dialogue", "dialog"),
+    *("anchor", "question_stem", "ctx", "goal", "user_prompt", "user_input", "text_input", "src", "dialogue", "dialog"),
     *("input_text", "prompt_text", "question_text", "user_message", "user_query", "inputs"),
     *("post", "body", "selftext", "content", "tweet", "comment", "utterance", "report", "claim", "context"),
 )
@@ -54,7 +54,8 @@ TITLED = ("body", "selftext", "content", "description", "post", "question_body")
 TWO_TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"))
 ANSWER_PAIRS = (
     *(("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("chosen_response", "rejected_response")),
-    *(("response_j", "response_k"), ("accepted", "rejected")),
+    *(("response_j", "response_k"), ("accepted", "rejected"), ("chosen_messages", "rejected_messages")),
+    *(("messages", "rejected_messages"), ("messages", "rejected_response"), ("response", "rejected_response")),
 )
 FINDINGS = ("positive", "pos")  # what a search should find: the answer to one of these
 SEARCHES = ("query", "anchor", "question", "sentence1")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import DataError
+from ..lossless_json import Number
 from ..untrusted import quote
 from .content import is_content, read_content
 from .text import json_text, parsed
@@ -32,6 +33,7 @@ PAIR_ORDER = {"system": 0, "user": 1, "tool": 2, "assistant": 3}
 SPEAKER_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "message", "parts", "utterance")
 CALL_WORDS = ("function_call", "tool_call")
+UNTRAINED = ("train", "loss", "loss_weight")  # Axolotl's, ms-swift's and LLaMA-Factory's names for what `weight` says
 SPOKEN = re.compile(r"(\w+):\s*", re.ASCII)
 
 
@@ -250,6 +252,8 @@ def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> list[Mes
         raise DataError(f"Turn {index + 1} has the unknown role {quote(word)}.", f"Known roles: {', '.join(ROLES)}.")
     content = _key(turn, CONTENT_KEYS)
     more = {key: value for key, value in turn.items() if value is not None and key != speaker and key != content}
+    if ROLES[word] == "assistant" and "weight" not in more and any(_is_nothing(more.get(key)) for key in UNTRAINED):
+        more["weight"] = 0
     calls = _calls(more)
     if content is None and calls is None:
         raise DataError(f"Turn {index + 1} has no content.", FIX)
@@ -267,6 +271,14 @@ def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> list[Mes
         calls = _with_ids(calls_in(text), more)
         text = "" if calls else text
     return [Message(ROLES[word], text, _name(name), calls, more)]
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a switch is off or a weight is 0."""
+    return (
+        isinstance(value, (bool, int, float, Number))
+        and (float(value.text) if isinstance(value, Number) else value) == 0
+    )
 
 
 def _name(value: Any) -> str | None:
