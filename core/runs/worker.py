@@ -9,7 +9,6 @@ import errno
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ from pathlib import Path
 
 from .. import files
 from ..errors import Cancelled, FinetunerError
-from ..garbage import collect_seldom
 from ..reports.report import write_report
 from ..settings import Settings
-from . import queue
+from . import entry, queue
 from .active import ActiveRun
 from .mode import Mode, load
 from .process import Process
@@ -135,6 +133,4 @@ def _stop(run: ActiveRun) -> None:
 
 
 if __name__ == "__main__":
-    collect_seldom()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    sys.exit(main(Path(sys.argv[1])))
+    entry.carry_out(main)

@@ -8,14 +8,13 @@ import fcntl
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from .. import files
 from ..errors import FinetunerError
-from ..garbage import collect_seldom
+from ..runs import entry
 from ..runs.active import ActiveRun
 from ..runs.record import RunError, RunFolder
 from ..schema import Model
@@ -98,6 +97,4 @@ def _end_with_the_worker(lock: Path) -> None:
 
 
 if __name__ == "__main__":
-    collect_seldom()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    sys.exit(main(Path(sys.argv[1])))
+    entry.carry_out(main)
