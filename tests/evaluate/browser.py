@@ -35,7 +35,9 @@ class Browser:
         self._in, self._out = os.fdopen(read_here, "rb", buffering=0), os.fdopen(write_here, "wb", buffering=0)
         self._sent, self._rest, self._session = 0, b"", ""
         self._events: list[dict[str, Any]] = []
-        page = next(one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "page")
+        self.ask("Target.setDiscoverTargets", discover=True)  # a busy machine may answer before there is a page
+        while (page := self.wait_for("Target.targetCreated")["targetInfo"])["type"] != "page":
+            pass
         self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
         self.ask("Page.enable")
         return self
@@ -79,6 +81,8 @@ class Browser:
         self._events.clear()
         self.ask("Page.navigate", url=path.as_uri())
         self.wait_for("Page.loadEventFired")
+        while self.look("location.href") != path.as_uri():  # it was the empty page's
+            self.wait_for("Page.loadEventFired")
 
     def look(self, expression: str) -> Any:
         """The value of a JavaScript expression on the page."""
