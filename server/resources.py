@@ -88,7 +88,10 @@ def _path(folder: RunFolder, part: str) -> Path:
 def _runs(settings: Settings) -> str:
     lines = []
     for pointer in index.pointers(settings):
-        status = watch.observe(RunFolder(path=pointer.run_dir)).status
+        try:
+            status = watch.observe(RunFolder(path=pointer.run_dir)).status
+        except RunNotFoundError:  # damaged; it hides no other
+            status = "unreadable"
         lines.append(
             {"run_id": pointer.run_id, "mode": pointer.mode, "status": status, "run_dir": str(pointer.run_dir)}
         )

@@ -1,18 +1,19 @@
 """The `runs` tool: look at, wait for, compare, stop and resume what the other tools started."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 from pydantic import Field
 
-from ..core.errors import DataError, InputError
+from ..core.errors import DataError, InputError, RunNotFoundError
 from ..core.evaluate.result import Choice
 from ..core.reports.markdown import number, shorten, table
-from ..core.runs import index, watch
+from ..core.runs import index, launch, watch
 from ..core.runs.mode import load
 from ..core.runs.record import RunFolder, RunState
 from ..core.schema import Model
@@ -142,7 +143,7 @@ async def _about_one(request: RunsInput, folder: RunFolder, by_mode: Mapping[str
         case "cancel":
             status = await watch.cancel(folder, request.wait_s)
         case "resume":
-            watch.resume(folder, caller.settings)
+            launch.resume(folder, caller.settings)
             status = await watch.wait(folder, request.wait_s, caller.on_progress)
         case "wait":
             status = await watch.wait(folder, request.wait_s, caller.on_progress)
@@ -169,7 +170,7 @@ def _list(request: RunsInput, caller: Caller) -> Reply[Any]:
         for pointer in index.pointers(caller.settings)
         if request.cursor is None or pointer.run_id < request.cursor
     ]
-    lines = tuple(_line(RunFolder(path=pointer.run_dir)) for pointer in found[: request.limit])
+    lines = tuple(_line(pointer) for pointer in found[: request.limit])
     more = len(found) - len(lines)
     result = RunsResult(runs=lines, next_cursor=lines[-1].run_id if more else None, left_out=more)
     rows = [(line.run_id, line.mode, line.status, line.headline or line.output_dir) for line in lines]
@@ -179,8 +180,19 @@ def _list(request: RunsInput, caller: Caller) -> Reply[Any]:
     return _reply(None, "succeeded", result, text)
 
 
-def _line(folder: RunFolder) -> RunLine:
-    record, status = folder.record(), watch.observe(folder)
+def _line(pointer: index.Pointer) -> RunLine:
+    folder = RunFolder(path=pointer.run_dir)
+    try:
+        record, status = folder.record(), watch.observe(folder)
+    except RunNotFoundError as error:  # one damaged run hides no other
+        return RunLine(
+            run_id=pointer.run_id,
+            mode=pointer.mode,
+            status="failed",
+            output_dir=str(pointer.run_dir.parent.parent),
+            started_at=datetime.fromtimestamp(folder.record_path.stat().st_mtime, UTC),
+            headline=error.problem,
+        )
     return RunLine(
         run_id=record.run_id,
         mode=record.mode,
@@ -211,8 +223,11 @@ def _metrics(request: RunsInput, folder: RunFolder) -> Reply[Any]:
 def _read_metrics(folder: RunFolder) -> list[dict[str, Any]]:
     if not folder.metrics_path.exists():
         return []
-    lines = folder.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be half written
+    lines = []
+    for line in folder.metrics_path.read_bytes().split(b"\n")[:-1]:  # the last one may be half written
+        with contextlib.suppress(ValueError):  # so may one be before which a worker died
+            lines.append(json.loads(line))
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def _report(folder: RunFolder) -> Reply[Any]:

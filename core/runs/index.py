@@ -1,13 +1,14 @@
 """The index of runs: one small pointer file a run. The folders are the truth; this can be rebuilt from them."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from .. import files
-from ..errors import RunNotFoundError
+from ..errors import PathError, RunNotFoundError
 from ..schema import Model
-from ..settings import Settings
+from ..settings import STATE, Settings
 from ..untrusted import quote
 from .record import RunFolder
 
@@ -24,8 +25,23 @@ class Pointer(Model):
 
 
 def add(pointer: Pointer, settings: Settings) -> None:
-    """Make a run findable by its id."""
-    files.write_model(settings.state_dir / "runs" / f"{pointer.run_id}.json", pointer)
+    """Make a run findable by its id.
+
+    Raises:
+        PathError: The index cannot be written.
+    """
+    with _writing(settings):
+        files.write_model(settings.state_dir / "runs" / f"{pointer.run_id}.json", pointer)
+
+
+@contextlib.contextmanager
+def _writing(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = f"The index of runs in '{settings.state_dir}' cannot be written: {error.strerror or error}."
+        step = f"Free some space there, or name another folder in {STATE} where the server is started."
+        raise PathError(problem, step) from error
 
 
 def pointers(settings: Settings) -> Iterator[Pointer]:
@@ -39,7 +55,8 @@ def pointers(settings: Settings) -> Iterator[Pointer]:
         except (OSError, ValueError):
             continue
         if not RunFolder(path=pointer.run_dir).record_path.is_file():
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # an index that cannot be written can still be read
+                path.unlink()
         elif _is_visible(pointer.run_dir, settings):
             yield pointer
 
@@ -60,7 +77,8 @@ def find(run_id: str, settings: Settings) -> RunFolder:
 
 def rebuild(settings: Settings) -> int:
     """Read the index anew from the run folders below the roots; returns how many runs were found."""
-    (settings.state_dir / "runs").mkdir(parents=True, exist_ok=True)
+    with _writing(settings):
+        (settings.state_dir / "runs").mkdir(parents=True, exist_ok=True)
     found = 0
     for root in settings.roots:
         if root == Path(root.anchor):  # the whole disk is no place to search

@@ -1,5 +1,6 @@
 """Starting a run: the same request twice is one run, nothing is overwritten unasked, the worker stands alone."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from filelock import FileLock
 
 from .. import files
 from ..errors import OutputExistsError, PathError, RunStateError
-from ..settings import Settings
+from ..settings import STATE, Settings
 from . import index, queue, watch
 from .mode import Mode
 from .process import Process
@@ -72,23 +73,49 @@ def start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Sett
         RunStateError: Another run is still writing into output_dir.
         PathError: The run's folder, or the index of runs, cannot be written.
     """
-    try:
-        return _start(mode, given, request, settings)
-    except OSError as error:
-        problem = f"'{error.filename or request.output_dir}' cannot be written: {error.strerror or error}."
-        step = "Give as output_dir a folder, or a name for one, where this user may write and the disk has room."
-        raise PathError(problem, step) from error
-
-
-def _start(mode: Mode, given: dict[str, Any], request: RunRequest, settings: Settings) -> RunFolder:
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    key = request_key(mode, request)
-    with FileLock(settings.state_dir / "start.lock"):  # two servers may start the same request at once
+    step = "Give as output_dir a folder, or a name for one, where this user may write and the disk has room."
+    with _alone(request.output_dir, step, settings):
+        key = request_key(mode, request)
         if not request.rerun and (same := _same_run(mode, request, key, settings)):
             return same
         if not request.dry_run:
-            _refuse_conflicts(mode, request, settings)
+            _refuse_company(request.output_dir, settings)
+            _refuse_overwriting(mode, request)
         return _create(mode, given, request, key, settings)
+
+
+def resume(folder: RunFolder, settings: Settings) -> RunStatus:
+    """Start the next attempt of a failed or cancelled run, in the same folder.
+
+    Raises:
+        RunStateError: The run is going on, or has succeeded, or another one is writing into its output_dir.
+        PathError: The run's folder cannot be written.
+    """
+    with _alone(folder.path, "Free some space, or see that this user may write there, and resume again.", settings):
+        status, record = watch.observe(folder), folder.record()
+        if status.status not in ("failed", "cancelled"):
+            raise RunStateError(
+                f"Run {folder.run_id} is {status.status}; only a failed or cancelled run can be resumed.",
+                "Look at it with `runs` and action status.",
+            )
+        if settings.state_dir not in folder.path.parents:  # dry runs leave output_dir alone
+            _refuse_company(record.output_dir, settings)
+        launch_worker(folder, record, status.attempt + 1, settings)
+        return folder.status()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, step: str, settings: Settings) -> Iterator[None]:
+    """Keep other servers from starting a run meanwhile; what cannot be written becomes an error with this next step."""
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(settings.state_dir / "start.lock"):
+            yield
+    except OSError as error:
+        path = Path(error.filename or folder)
+        if settings.state_dir in (path, *path.parents):
+            step = f"Free some space there, or name another folder in {STATE} where the server is started."
+        raise PathError(f"'{path}' cannot be written: {error.strerror or error}.", step) from error
 
 
 def request_key(mode: Mode, request: RunRequest) -> str:
@@ -122,16 +149,19 @@ def _same_run(mode: Mode, request: RunRequest, key: str, settings: Settings) -> 
     return None
 
 
-def _refuse_conflicts(mode: Mode, request: RunRequest, settings: Settings) -> None:
+def _refuse_company(output_dir: Path, settings: Settings) -> None:
     for pointer in index.pointers(settings):
         if (
-            pointer.run_dir.parent.parent == request.output_dir
+            pointer.run_dir.parent.parent == output_dir
             and watch.observe(RunFolder(path=pointer.run_dir)).status not in ENDED
         ):
             raise RunStateError(
-                f"Run {pointer.run_id} ({pointer.mode}) is still writing into '{request.output_dir}'.",
+                f"Run {pointer.run_id} ({pointer.mode}) is still writing into '{output_dir}'.",
                 "Wait for it or cancel it with `runs`, or choose another output_dir.",
             )
+
+
+def _refuse_overwriting(mode: Mode, request: RunRequest) -> None:
     present = [name for name in mode.outputs(request) if (request.output_dir / name).exists()]
     if present and not request.overwrite:
         raise OutputExistsError(

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 
 import psutil
 from pydantic import Field
@@ -15,13 +16,13 @@ class Process(Model):
 
     pid: int = Field(gt=1)
     started_at: float
-    """Start time in seconds since the epoch, as the operating system has it."""
+    """Start time in seconds, as the operating system has it: on Linux since the boot, elsewhere since the epoch."""
 
     @classmethod
     def of(cls, pid: int) -> "Process | None":
         """The process that has this pid now; None when it is gone."""
         try:
-            return cls(pid=pid, started_at=psutil.Process(pid).create_time())
+            return cls(pid=pid, started_at=_started_at(psutil.Process(pid)))
         except psutil.NoSuchProcess:
             return None
 
@@ -29,7 +30,7 @@ class Process(Model):
         """Whether this very process still runs; a zombie or another process with the same pid does not count."""
         try:
             found = psutil.Process(self.pid)
-            return abs(found.create_time() - self.started_at) < 0.05 and found.status() != psutil.STATUS_ZOMBIE
+            return abs(_started_at(found) - self.started_at) < 0.05 and found.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
@@ -50,3 +51,8 @@ class Process(Model):
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def _started_at(process: psutil.Process) -> float:
+    """A start time that stays when the clock is set: Linux counts from the boot, and psutil adds the clock's."""
+    return process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0)

@@ -87,7 +87,7 @@ class RunStatus(Model):
     """The result in one line, once there is one."""
     pid: int | None = None
     process_started_at: float | None = None
-    """Start time of the worker process in seconds since the epoch; with pid it names one process for good."""
+    """Start time of the worker process, see process.json; with pid it names one process for good."""
     launched_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -148,7 +148,8 @@ class RunFolder(Model):
             return RunRecord.model_validate_json(self.record_path.read_bytes())
         except (OSError, ValueError) as error:
             raise RunNotFoundError(
-                f"'{self.path}' holds no readable run.", "List the runs with `runs` and action list."
+                f"'{self.record_path}' cannot be read: it is damaged, or of another version of this program.",
+                "What the run made lies in its output folder; make its call again with another output_dir.",
             ) from error
 
     def status(self) -> RunStatus:

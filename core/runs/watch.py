@@ -1,4 +1,4 @@
-"""Watching, stopping and resuming runs from any process."""
+"""Watching and stopping runs from any process."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,6 @@ import anyio
 from .. import files
 from ..errors import RunStateError
 from ..schema import Model
-from ..settings import Settings
 from .process import Process
 from .record import ENDED, RunError, RunFolder, RunStatus, now
 
@@ -68,7 +67,7 @@ def _is_there(process: Process) -> bool:
 def _process(folder: RunFolder) -> Process | None:
     try:
         return Process.model_validate_json(folder.process_path.read_bytes())
-    except FileNotFoundError:
+    except (OSError, ValueError):  # none yet, or damaged
         return None
 
 
@@ -107,7 +106,8 @@ async def cancel(folder: RunFolder, wait_s: float) -> RunStatus:
     status = observe(folder)
     if status.status in ENDED:
         raise RunStateError(f"Run {folder.run_id} has ended already: {status.status}.", "Nothing to stop.")
-    files.write_model(folder.cancel_path, CancelRequest(requested_at=now().isoformat()))
+    with contextlib.suppress(OSError):  # a full disk is a reason to stop; the worker itself tells how it ended
+        files.write_model(folder.cancel_path, CancelRequest(requested_at=now().isoformat()))
     deadline = time.monotonic() + wait_s
     process = _process(folder)
     if process is not None:
@@ -116,21 +116,3 @@ async def cancel(folder: RunFolder, wait_s: float) -> RunStatus:
     while process is not None and _is_there(process) and time.monotonic() < deadline:
         await anyio.sleep(POLL_S)  # its last word is written, but memory and devices are free only when it is gone
     return status
-
-
-def resume(folder: RunFolder, settings: Settings) -> RunStatus:
-    """Start the next attempt of a failed or cancelled run, in the same folder.
-
-    Raises:
-        RunStateError: The run is going on, or has succeeded.
-    """
-    from .launch import launch_worker  # launch observes earlier runs through this module
-
-    status = observe(folder)
-    if status.status not in ("failed", "cancelled"):
-        raise RunStateError(
-            f"Run {folder.run_id} is {status.status}; only a failed or cancelled run can be resumed.",
-            "Look at it with `runs` and action status.",
-        )
-    launch_worker(folder, folder.record(), status.attempt + 1, settings)
-    return folder.status()

@@ -45,12 +45,12 @@ async def test_a_run_whose_workers_are_killed_again_and_again_uploads_and_create
 
     provider.on_request = None
     provider.faults.append(Fault("POST /v1/fine_tuning/jobs", "held after"))
-    watch.resume(folder, settings)
+    launch.resume(folder, settings)
     await kill_when_held(provider, folder)  # the job is there, but nobody has told the worker
 
     provider.statuses = ("running", "succeeded")
     provider.faults.append(Fault(LOOK, "held"))
-    watch.resume(folder, settings)
+    launch.resume(folder, settings)
     await kill_when_held(provider, folder)  # while it watches
 
     again = start(settings)  # not resumed: asked for anew

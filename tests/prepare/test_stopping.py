@@ -43,7 +43,7 @@ async def test_a_killed_preparation_takes_its_processes_along_and_is_whole_once_
     assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
     assert (await watch.wait(folder, 60)).status == "failed"
     assert results(settings) == set()
-    watch.resume(folder, settings)
+    launch.resume(folder, settings)
     assert (await watch.wait(folder, 90)).status == "succeeded"
     assert not (folder.path / "work").exists()
     output = settings.roots[0] / "out"

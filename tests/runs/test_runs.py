@@ -1,5 +1,6 @@
 """Runs: one request is one run, the folder tells the truth, workers survive, stop and go on."""
 
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from faion_finetuner.core import files
-from faion_finetuner.core.errors import OutputExistsError, RunNotFoundError, RunStateError
+from faion_finetuner.core.errors import OutputExistsError, PathError, RunNotFoundError, RunStateError
 from faion_finetuner.core.runs import index, launch, watch
 from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
@@ -165,7 +166,7 @@ async def test_a_killed_run_can_be_resumed_in_the_same_folder(settings: Settings
     folder.record_path.write_text(
         record.model_copy(update={"resolved": record.resolved | {"act": "count"}}).model_dump_json(), encoding="utf-8"
     )
-    watch.resume(folder, settings)
+    launch.resume(folder, settings)
     status = await end_of(folder)
     assert (status.status, status.attempt) == ("succeeded", 2)
     assert json.loads(folder.result_path.read_text())["resumed"] is True
@@ -181,7 +182,7 @@ async def test_a_run_whose_start_was_cut_off_between_its_files_is_reported_and_c
     files.write_model(folder.record_path, record.model_copy(update={"created_at": now() - timedelta(minutes=1)}))
     status = watch.observe(folder)
     assert (status.status, status.error and status.error.code) == ("failed", "worker_died")
-    watch.resume(folder, settings)
+    launch.resume(folder, settings)
     assert (await end_of(folder)).status == "succeeded"
 
 
@@ -205,11 +206,60 @@ async def test_cancelling_a_run_that_does_not_listen_ends_its_whole_process_tree
     assert not alive
 
 
+async def test_a_running_worker_is_known_again_when_the_clock_was_set(
+    settings: Settings, begun: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = start(settings, act="work")
+    begun.read_text(encoding="utf-8")
+    boot_time = psutil.boot_time()
+    with monkeypatch.context() as later:  # another process, which reads another clock
+        later.setattr(watch, "_children", [])
+        platform = psutil._psplatform  # pyright: ignore[reportAttributeAccessIssue]
+        later.setattr(platform, "boot_time", lambda: boot_time + 3600)
+        assert watch.observe(folder).status == "running"
+    assert (await watch.cancel(folder, 15)).status == "cancelled"
+
+
+async def test_a_run_is_not_resumed_beside_another_one_in_its_folder(settings: Settings, begun: Path):
+    cut_off = start(settings, act="work")
+    begun.read_text(encoding="utf-8")
+    await watch.cancel(cut_off, 15)
+    other = start(settings, act="work", seed=7)
+    begun.read_text(encoding="utf-8")
+    with pytest.raises(RunStateError, match=other.run_id):
+        launch.resume(cut_off, settings)
+    await watch.cancel(other, 15)
+
+
+async def test_on_a_full_disk_a_run_can_be_stopped_and_a_resume_says_what_is_full(
+    settings: Settings, begun: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    folder = start(settings, act="work")
+    begun.read_text(encoding="utf-8")
+    with monkeypatch.context() as disk:
+        disk.setattr(files, "write_text", full)
+        assert (await watch.cancel(folder, 15)).status == "cancelled"
+        with pytest.raises(PathError, match=r"status\.json' cannot be written: No space left"):
+            launch.resume(folder, settings)
+
+
+async def test_a_state_folder_that_cannot_be_written_is_named_with_its_variable(settings: Settings):
+    (settings.roots[0] / "file").write_text("", encoding="utf-8")
+    lost = settings.model_copy(update={"state_dir": settings.roots[0] / "file" / "state"})
+    for ask in (lambda: start(lost), lambda: index.find("any", lost)):
+        with pytest.raises(PathError, match=r"file/state.*cannot be written") as told:
+            ask()
+        assert "FAION_FINETUNER_STATE" in told.value.next_step
+
+
 async def test_a_finished_run_cannot_be_resumed(settings: Settings):
     folder = start(settings)
     await end_of(folder)
     with pytest.raises(RunStateError, match="succeeded"):
-        watch.resume(folder, settings)
+        launch.resume(folder, settings)
 
 
 async def test_work_on_the_same_accelerator_queues_in_order(settings: Settings, begun: Path):
