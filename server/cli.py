@@ -97,7 +97,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from . import transports
 
     if parsed.root:
-        os.environ[ROOTS] = os.pathsep.join(str(root.resolve()) for root in parsed.root)
+        os.environ[ROOTS] = os.pathsep.join(str(root.expanduser().resolve()) for root in parsed.root)
     if parsed.trust_remote_code:
         os.environ[TRUST] = "1"
     settings = Settings.from_environment()

@@ -17,20 +17,24 @@ PLAIN = {  # pydantic names the types of Python; the caller wrote JSON
     **dict.fromkeys(("tuple_type", "list_type"), "should be a list"),
     "path_type": "should be a path",
 }
+UNION_BRANCHES = ("str", "int", "float", "path")  # how pydantic names the ways to read an argument; or with [
+NEEDED_PATHS = ("data_path", "model_name")  # output_dir says it itself
 MIN_LIKENESS = 0.5  # of difflib's ratio; below it a suggestion confuses more than it helps
 
 
 def parse(model: type[Model], arguments: Mapping[str, Any]) -> Any:
     """The input model that these arguments describe.
 
-    Objects and lists that come as JSON text, as some clients send them, are read as what they say.
+    Objects and lists that come as JSON text, as some clients send them, are read as what they say, and null or an empty
+    text for what may be left out as left out.
 
     Raises:
         InputError: With one line for each argument that is unknown or wrong: its name, the problem, and the
             nearest right one.
     """
+    arguments = _without_blanks(arguments, model)
     try:
-        return model.model_validate(dict(arguments))
+        return model.model_validate(arguments)
     except ValidationError as first:
         decoded = _decode_failed(arguments, first)
         try:
@@ -41,6 +45,23 @@ def parse(model: type[Model], arguments: Mapping[str, Any]) -> Any:
             raise InputError(
                 "\n".join(lines), f"Correct the arguments named above. Known arguments: {known}."
             ) from None
+
+
+def _without_blanks(arguments: Mapping[str, Any], model: type[Model]) -> dict[str, Any]:
+    """The arguments without those that may be left out and say nothing.
+
+    Raises:
+        InputError: A needed one is an empty text, which would be read as the folder that paths count from.
+    """
+    given = dict(arguments)
+    for name, field in model.model_fields.items():
+        blank = isinstance(value := given.get(name), str) and not value.strip()
+        if blank and name in NEEDED_PATHS and field.is_required():
+            step = "Name a file or folder; a model may also be a hub id or a built-in name."
+            raise InputError(f"{name}: is empty.", step)
+        if not field.is_required() and (value is None or (blank and field.default is None)):
+            given.pop(name, None)
+    return given
 
 
 def _decode_failed(arguments: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
@@ -70,7 +91,10 @@ def _relevant(error: ValidationError, model: type[Model]) -> list[ErrorDetails]:
 
 
 def _path(detail: ErrorDetails) -> str:
-    return ".".join(str(part) for part in detail["loc"]) or "the arguments"
+    first, *rest = detail["loc"] or ("the arguments",)
+    if rest and isinstance(rest[0], str) and (rest[0] in UNION_BRANCHES or "[" in rest[0]):
+        rest = rest[1:]
+    return ".".join(str(part) for part in (first, *rest))
 
 
 def _describe(detail: ErrorDetails, model: type[Model]) -> str:

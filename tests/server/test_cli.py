@@ -157,3 +157,14 @@ def test_doctor_tells_what_is_here_and_what_mends_the_rest(
     monkeypatch.setattr("faion_finetuner.server.doctor.LOCAL", ("no-such-package",))
     main(["doctor"])
     assert "| Local training | WARN | not installed: no-such-package" in capsys.readouterr().out
+
+
+def test_a_root_in_the_home_folder_is_found_where_no_shell_has_read_the_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    served = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(ROOTS, "")
+    monkeypatch.setattr("faion_finetuner.server.transports.serve_stdio", served.append)
+    assert main(["serve", "--root", "~/project"]) == 0
+    assert served[0].roots == (tmp_path.resolve() / "project",)

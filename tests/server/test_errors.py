@@ -127,3 +127,45 @@ async def test_text_from_the_caller_is_quoted_and_cut(settings: Settings):
 
 async def test_runs_says_which_argument_an_action_needs(settings: Settings):
     assert "run_id: needed for action logs" in await refusal(settings, "runs", action="logs")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("x" * 300, "is too long for a path"),
+        ('{"question": "What is this?"}\n' * 10_000, "is too long for a path"),
+        ("half \ud800.jsonl", "holds half characters"),
+        ("~nobody-of-this-name/rows.jsonl", "leads nowhere"),
+        ("circle/rows.jsonl", "leads nowhere"),
+    ],
+)
+async def test_what_can_be_no_path_is_refused_in_a_short_sentence(settings: Settings, path: str, said: str):
+    (settings.roots[0] / "circle").symlink_to(settings.roots[0] / "circle")
+    for arguments in ({"data_path": path, "output_dir": "o"}, {"data_path": ".", "output_dir": path}):
+        text = await refusal(settings, "prepare", **arguments)
+        assert said in text
+        assert len(text) < 1000
+
+
+async def test_null_and_an_empty_text_leave_an_argument_out(settings: Settings):
+    (settings.roots[0] / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 2, encoding="utf-8")
+    nothing = {"model_name": "", "columns": None, "benchmarks": None, "seed": None, "stratify_by": " "}
+    async with Client(build_server(settings)) as client:
+        arguments = {"data_path": "rows.jsonl", "output_dir": "o", "dry_run": True} | nothing
+        reply = await client.call_tool("prepare", arguments)
+    assert not reply.is_error, reply.content
+
+
+@pytest.mark.parametrize("name", ["data_path", "model_name"])
+async def test_an_empty_text_is_no_name_of_the_root(settings: Settings, name: str):
+    given = {"data_path": "d", "model_name": "m", "output_dir": "o"} | {name: ""}
+    assert f"{name}: is empty." in await refusal(settings, "train", **given)
+
+
+async def test_an_argument_of_several_kinds_is_named_as_the_caller_knows_it(settings: Settings):
+    text = await refusal(settings, "prepare", data_path=["rows.jsonl", 5], output_dir="o")
+    assert "data_path.1: input should be a valid string" in text
+    assert "data_path: input should be" in await refusal(settings, "prepare", data_path=5, output_dir="o")
+    assert "max_cost_usd: input should be a valid number" in await refusal(
+        settings, "openai", action="start", max_cost_usd="much"
+    )
