@@ -8,7 +8,8 @@ import pytest
 from faion_finetuner.core.prepare.rules import RULES
 from faion_finetuner.core.settings import Settings
 from faion_finetuner.server.app import INSTRUCTIONS, build_server
-from faion_finetuner.tools.catalog import TOOLS
+from faion_finetuner.tools.catalog import MODE_TOOLS, TOOLS
+from faion_finetuner.tools.spec import MODE_NAMES
 from mcp import Client
 from mcp.types import Tool as ToolDefinition
 
@@ -37,6 +38,10 @@ async def listed(settings: Settings, mode: str = "auto") -> list[ToolDefinition]
 
 def as_json(tool: ToolDefinition) -> dict[str, Any]:
     return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def test_every_mode_is_known_by_its_name_before_its_tool_is_imported():
+    assert tuple(tool.name for tool in MODE_TOOLS) == MODE_NAMES
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
