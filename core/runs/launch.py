@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -195,9 +196,13 @@ def _create(mode: Mode, given: dict[str, Any], request: RunRequest, key: str, se
             "cpus": str(os.cpu_count()),
         },
     )
-    files.write_model(folder.record_path, record)
-    index.add(index.Pointer(run_id=run_id, run_dir=folder.path, mode=mode.name, request_key=key), settings)
-    launch_worker(folder, record, attempt=1, settings=settings)
+    try:
+        files.write_model(folder.record_path, record)
+        index.add(index.Pointer(run_id=run_id, run_dir=folder.path, mode=mode.name, request_key=key), settings)
+        launch_worker(folder, record, attempt=1, settings=settings)
+    except (OSError, PathError):  # it never began, so nothing of it stays to be found as a dead run
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     return folder
 
 
@@ -217,7 +222,8 @@ def launch_worker(folder: RunFolder, record: RunRecord, attempt: int, settings: 
         )
     watch.adopt(worker)
     if (process := Process.of(worker.pid)) is not None:
-        files.write_model(folder.process_path, process)
+        with contextlib.suppress(OSError):  # the worker writes it, too
+            files.write_model(folder.process_path, process)
 
 
 def _worker_environment(record: RunRecord, settings: Settings) -> dict[str, str]:

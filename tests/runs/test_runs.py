@@ -255,6 +255,21 @@ async def test_a_state_folder_that_cannot_be_written_is_named_with_its_variable(
         assert "FAION_FINETUNER_STATE" in told.value.next_step
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_that_cannot_be_noted_leaves_nothing_and_names_the_full_folder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PathError, match="No space left") as told:
+        start(settings, dry_run=dry_run)
+    assert ("FAION_FINETUNER_STATE" in told.value.next_step) == dry_run
+    left = [*settings.roots[0].rglob("*-probe-*"), *(settings.state_dir / "dry-runs").glob("*")]
+    assert left == []
+
+
 async def test_a_finished_run_cannot_be_resumed(settings: Settings):
     folder = start(settings)
     await end_of(folder)
