@@ -21,7 +21,7 @@ from .tally import Tally
 
 FIELD_NAMES = (
     *("category", "label", "class", "topic", "intent", "subject", "task", "type", "domain", "difficulty", "level"),
-    *("language", "lang", "source", "dataset", "split"),
+    *("language", "lang", "source", "dataset", "split", "kto_tag"),
 )
 ANSWER = "answer"
 PREFIX = "class:"

@@ -22,6 +22,7 @@ LATER_RULES = (*FIELD_RULES, *RULES, "too_short", "personal_data", "duplicate", 
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look
 BESIDE = {*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected", "metadata", "meta", "url", "date"}
+GOOD_OR_BAD = ("label", "kto_tag")  # TRL's and LLaMA-Factory's names for what unpaired preferences say
 NO_MEDIA = "Take out what is no text (pictures, sound, files), or whole rows of it: here text alone is learned."
 SMALL = 100  # examples; the mission holds 100 good ones for a usable set
 
@@ -131,12 +132,23 @@ def warnings(
             f"The model will not see the fields {named}: they stay beside the conversation. "
             "Give them a role with `columns` if the answer depends on them."
         )
+    if marks := sorted(name for name in GOOD_OR_BAD if name in tally.unused and _is_yes_or_no(tally, name)):
+        found.append(
+            f"{quote(marks[0])} is true or false beside the answers. Where it says whether an answer is a good one "
+            "(unpaired preferences, as for KTO), take out the rows with false: they would be learned as good ones."
+        )
     changed = {rule: n for rule, n in ledger.changed.items() if rule != "personal_data"}
     if changed:
         found.append(f"Texts were repaired ({listed(changed)}); ledger.jsonl has them before and after.")
     if request.dry_run:
         found.append("Dry run: nothing was written; the files are those that would be.")
     return tuple(found)
+
+
+def _is_yes_or_no(tally: Tally, name: str) -> bool:
+    """Whether a field beside the answers says true in some rows and false in others, or false in all."""
+    said = {label.lower() for label in tally.labels.get(name, {}).values()}
+    return "false" in said and said <= {"true", "false"}
 
 
 def _all_media(tally: Tally) -> bool:

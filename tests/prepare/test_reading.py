@@ -321,3 +321,20 @@ def test_a_pair_whose_answers_are_to_different_questions_is_told(settings):
     [entry] = outcome.ledger
     assert (entry["line"], entry["matched"]) == (1, "the two answers of a pair are to different questions")
     assert outcome.check("Role Order").count == 1
+
+
+@pytest.mark.parametrize("name", ["label", "kto_tag"])
+def test_answers_that_the_record_calls_bad_are_warned_of(settings, name):
+    rows = [{**pair(f"What is thing{i}?", f"It is a{i}."), name: i % 2 == 0} for i in range(6)]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows))
+    assert any(f"«{name}» is true or false beside the answers" in warning for warning in outcome.result.warnings)
+
+
+def test_labels_that_are_answers_or_classes_are_no_verdicts_on_answers(settings):
+    rows = [{"text": f"It rains in town{i}.", "label": i % 2 == 0} for i in range(6)]
+    classes = [
+        {**pair(f"What is thing{i}?", f"It is a{i}."), "label": "false" if i % 2 else "unsure"} for i in range(6)
+    ]
+    for number, told in enumerate((rows, classes)):
+        outcome = prepare(settings, write_rows(settings, f"{number}.jsonl", told), output_dir=f"out{number}")
+        assert not any("beside the answers" in warning for warning in outcome.result.warnings)
