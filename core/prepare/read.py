@@ -15,7 +15,7 @@ from . import encoding as encodings
 from .csv_records import Dialect
 from .encoding import Encoding
 from .read_delimited import delimited_pieces, parse_delimited, sniff
-from .read_json import Layout, find_layout, json_pieces, line_pieces, parse_json
+from .read_json import Layout, find_layout, is_conversation, json_pieces, line_pieces, parse_json
 from .read_table import STREAM_START, table_pieces
 from .read_text import parse_text, text_pieces
 from .row import Found, Piece
@@ -133,6 +133,8 @@ def _kind_of_text(path: Path, encoding: Encoding) -> Kind:
         return "jsonl" if len(filled) > 1 and all(map(_is_whole_object, filled[:-1])) else "text"
     if len(filled) > 1 and all(line.endswith(b",") and _is_whole_object(line[:-1]) for line in filled[:2]):
         return "json"  # a list without its brackets
+    if first[:1] == b"[" and all(map(_is_whole_conversation, filled[:2])):
+        return "jsonl"
     if _is_whole_object(first):
         return "jsonl" if lines_suffix or len(filled) > 1 else "json"
     if lines_suffix and first[:1] != b"[" and (first[-1:] == b"}" or any(map(_is_whole_object, filled))):
@@ -150,6 +152,14 @@ def _is_whole_object(line: bytes) -> bool:
         return False
     try:
         return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _is_whole_conversation(line: bytes) -> bool:
+    """Whether a line is one list of turns, as some write a conversation a line."""
+    try:
+        return is_conversation(orjson.loads(line))
     except orjson.JSONDecodeError:
         return False
 
