@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..checks import Check
 from ..examples.files import read_examples
-from ..examples.types import Example, answer_of
+from ..examples.types import CompletionExample, Example, answer_of
 from ..settings import Settings
 from . import training_rows
 from .findings import leakage
@@ -26,6 +26,8 @@ class Drawn:
 
     found: int
     """Rows in the file."""
+    repeats: int
+    """Of these, rows that say word for word what an earlier one says."""
     examples: tuple[Example, ...]
     choice: Choice
     training: TrainingRows
@@ -53,13 +55,27 @@ class Subject:
 def draw_rows(request: EvaluateRequest) -> Drawn:
     """The rows of the data, or `limit` random ones, and the scores that fit their answers.
 
+    A row that is there several times is one item: its copies get the same answers, so they prove nothing more.
+
     Raises:
         DataError: The file has no example, or lines that are none.
     """
     found = read_examples(request.data_path)
-    choice = choose([answer_of(example) for example in found], request.metrics)
-    drawn = tuple(found[i] for i in _positions(len(found), request.limit, request.seed))
-    return Drawn(len(found), drawn, choice, training_rows.find(request, Settings.from_environment()))
+    first: dict[str, Example] = {}
+    for example in found:
+        first.setdefault(_said(example), example)
+    rows = list(first.values())
+    choice = choose([answer for answer in map(answer_of, rows) if answer.strip()], request.metrics)
+    drawn = tuple(rows[i] for i in _positions(len(rows), request.limit, request.seed))
+    training = training_rows.find(request, Settings.from_environment())
+    return Drawn(len(found), len(found) - len(rows), drawn, choice, training)
+
+
+def _said(example: Example) -> str:
+    """All that a model reads and learns of a row, so that it can be told from others."""
+    if isinstance(example, CompletionExample):
+        return repr((example.prompt, example.completion))
+    return repr((example.messages, example.fields.get("tools")))
 
 
 def subject_of(
@@ -81,10 +97,11 @@ def subject_of(
         room: Tokens that each prompt leaves for an answer; None: enough.
     """
     limit = min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS)
-    askable = [i for i in range(len(usable)) if room is None or room[i] >= limit]
-    choice = drawn.choice if askable else replace(drawn.choice, scores=())
+    fitting = [i for i in range(len(usable)) if room is None or room[i] >= limit]
+    textual = [i for i in fitting if answer_of(usable[i]).strip()]
+    choice = drawn.choice if textual else replace(drawn.choice, scores=())
     wanted = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
-    asked = askable if choice.scores else askable[:wanted]
+    asked = textual if choice.scores else (textual or fitting)[:wanted]
     return Subject(
         examples=tuple(usable),
         prompts=tuple(prompts),
@@ -96,7 +113,8 @@ def subject_of(
         training=drawn.training,
         checks=(
             _rows_check(drawn, len(usable)),
-            *_unasked_check(len(usable) - len(askable)),
+            *_unasked_check(len(usable) - len(fitting)),
+            *_textless_check(sum(not answer_of(example).strip() for example in usable)),
             *((leakage.held_out(usable, drawn.training, request.data_path),) if request.finetuned_path else ()),
             *_unfit_check(drawn.choice),
         ),
@@ -113,8 +131,10 @@ def _positions(n: int, limit: int | None, seed: int) -> list[int]:
 def _rows_check(drawn: Drawn, usable: int) -> Check:
     left_out = len(drawn.examples) - usable
     details = f"{usable} of {drawn.found} rows measured"
-    if len(drawn.examples) < drawn.found:
+    if len(drawn.examples) < drawn.found - drawn.repeats:
         details += f", drawn at random (limit {len(drawn.examples)})"
+    if drawn.repeats:
+        details += f"; {drawn.repeats} repeat another word for word and prove nothing more, so each counts once"
     if not left_out:
         return Check(name="rows", status="pass", details=details + ".", count=usable)
     return Check(
@@ -132,6 +152,14 @@ def _unasked_check(count: int) -> tuple[Check, ...]:
     details = f"{count} prompts leave no room for an answer in the model's window: their rows count in the loss alone."
     step = "Shorten those prompts, or drop the rows with prepare's max_length."
     return (Check(name="prompts_fit", status="warn", details=details, count=count, next_step=step),)
+
+
+def _textless_check(count: int) -> tuple[Check, ...]:
+    if not count:
+        return ()
+    details = f"{count} rows end in a tool call or an empty answer, which no text score fits: they count in the loss."
+    step = "Judge by perplexity how well the model calls tools, and read its calls in samples.jsonl."
+    return (Check(name="answers_with_text", status="warn", details=details, count=count, next_step=step),)
 
 
 def _unfit_check(choice: Choice) -> tuple[Check, ...]:

@@ -77,7 +77,7 @@ def prepared(settings: Settings) -> Path:
     """A prepared folder whose held-out rows do not stand in the training rows."""
     folder = settings.roots[0] / "prepared"
     folder.mkdir()
-    rows = list({row["messages"][0]["content"]: row for row in tiny_rows(400, seed=5)}.values())
+    rows = distinct_rows(400, seed=5)
     write_rows(folder / "train.jsonl", rows[24:])
     write_rows(folder / "valid.jsonl", rows[:24])
     return folder
@@ -90,6 +90,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = tmp_path / "published"
     made.mkdir()
     return made
+
+
+def distinct_rows(n: int, seed: int) -> list[dict]:
+    """`tiny_rows` without those that say what another one does: as many as there are, n at most."""
+    return list({row["messages"][0]["content"]: row for row in tiny_rows(max(n, 400), seed)}.values())[:n]
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:

@@ -19,7 +19,7 @@ from faion_finetuner.core.runs.record import RunFolder, RunStatus, now
 from faion_finetuner.core.settings import Settings
 from safetensors.torch import load_file, save_file
 
-from tests.evaluate.conftest import save_adapter, write_rows
+from tests.evaluate.conftest import distinct_rows, save_adapter, write_rows
 from tests.evaluate.world import World, statuses
 from tests.tiny import tiny_model, tiny_rows
 
@@ -99,7 +99,7 @@ def test_bits_per_byte_share_the_loss_of_the_answers_out_over_their_utf_8_bytes(
 def test_rows_longer_than_the_window_count_in_the_loss_and_are_not_asked_where_no_answer_fits(
     world: World, base_folder: Path, adapter_folder: Path
 ):
-    rows = tiny_rows(12, seed=6)
+    rows = distinct_rows(12, seed=6)
     rows[3]["messages"][0]["content"] = "I see a red apple. " * 120
     rows[4]["messages"][1]["content"] = "A blue stone. " * 20
     data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
@@ -317,7 +317,7 @@ def test_a_stop_ends_the_work_between_batches(world: World, prepared: Path, base
 
 
 def test_rows_without_an_answer_are_left_out_and_counted(world: World, base_folder: Path):
-    rows = [*tiny_rows(11, seed=1), {"messages": [{"role": "user", "content": "Hello?"}]}]
+    rows = [*distinct_rows(11, seed=1), {"messages": [{"role": "user", "content": "Hello?"}]}]
     data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
     result = world.run(model_name=str(base_folder), data_path=data)
     assert result.rows == 11

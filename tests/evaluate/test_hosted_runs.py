@@ -173,8 +173,8 @@ def test_tokens_that_are_estimated_are_not_too_few_for_any_script(
 ):
     data = arguments["data_path"]
     rows = [json.loads(line) for line in data.read_text().splitlines()]
-    for row in rows:
-        row["messages"][0]["content"] = "猫は何色ですか" * 100  # 700 characters, about as many tokens
+    for number, row in enumerate(rows):
+        row["messages"][0]["content"] = f"{number}: " + "猫は何色ですか" * 100  # 700 characters, about as many tokens
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = result_of(evaluations.finish("out", dry_run=True, **arguments))
     assert result.plan is not None

@@ -66,7 +66,11 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     examples = [example for example, _ in usable]
     prompts = [tokenizer.prompt(example) for example in examples]
     trained = training_rows.sample(drawn.training.examples, len(examples), request.seed)
-    longest = max(tokenizer.count_many([answer_of(example) for example in examples]))
+    texts = [answer_of(example) for example in examples]
+    longest = max(
+        count if text.strip() else tokens.trained_tokens  # a tool call is no text, but is written all the same
+        for text, count, (_, tokens) in zip(texts, tokenizer.count_many(texts), usable, strict=True)
+    )
     subject = subject_of(request, drawn, examples, prompts, longest, _room(base_path, tokenizer, prompts))
     return LocalSubject(
         subject=replace(subject, answer_bytes=tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)),

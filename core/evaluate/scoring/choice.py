@@ -81,6 +81,8 @@ def _expand(metric: str) -> tuple[str, ...]:
 
 def _kind(references: Sequence[str]) -> tuple[AnswerKind, str]:
     n = len(references)
+    if not n:
+        return "text", "no reference answer has text"
 
     def share(count: int) -> str:
         return f"{count} of {n} reference answers"
