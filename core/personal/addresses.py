@@ -64,8 +64,11 @@ NUMBER = re.compile(r"[0-9](?<![\w.,/$€£\-+=*][0-9])[0-9]{0,5}(?![\d%])")
 STREET_FOLLOWS = re.compile(r"[A-Za-z-]{0,4}[\d/ ]{0,4},?\s[A-Z\dabcipqr]")
 
 POSTCODE = re.compile(
-    r"(?i)\b(?:zip|post(?:al)?|plz)[ \-]?(?:code)?s?\b\s?(?:is|was|:|=|#)?:?\s{0,2}"
-    r"(\d{5}(?:-\d{4})?|[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]\d[a-z] ?\d[a-z]\d|\d{4}(?: ?[a-z]{2}\b)?"
+    # "post" alone is a message, and "zip" alone may pack files: 500 copies to post, 7000 files to zip
+    r"(?i)\b(?:(?:zip|post(?:al)?)[ \-]?codes?|postal|plz|zip(?=\s?[:=#]|\s{1,3}(?:is |was )?\d{5}(?!\d)))\b"
+    r"\s?(?:is|was|:|=|#)?:?\s{0,2}"
+    r"(\d{5}(?:-\d{4})?|[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]\d[a-z] ?\d[a-z]\d"
+    r"|\d{4}(?:[a-z]{2}\b| (?-i:[A-Z]{2})\b)?"
     r"|\d{2,4}[ \-]\d{2,4}|\d{3,6})(?!\w|[.,]\d)"
 )
 LONE_UNIT = re.compile(r"(?<!\w)(?:[Aa]pt|[Ss]uite|APT|SUITE)\.?\s#?\d{1,5}[A-Z]?(?!\w|[.,]\d)")

@@ -102,7 +102,13 @@ VALUES = {
             "Via Roma 7",
             "ul. Długa 5",
         ),
-        *("Kerkstraat 17, 1017 GA Amsterdam", "zip code is 90210", "PSC 1234, Box 5678\nAPO AE 09012"),
+        *(
+            "Kerkstraat 17, 1017 GA Amsterdam",
+            "zip code is 90210",
+            "ZIP 90210",
+            "zip: 1234 AB",
+            "PSC 1234, Box 5678\nAPO AE 09012",
+        ),
     ),
     "NATIONAL_ID": (
         *(
@@ -248,6 +254,8 @@ NOBODY = (
     *("-122.4194155, 37.7749295", "call foo(1234567)[0]", "phone = None", "arXiv:1706.03762", "doi 10.1000/182"),
     *("$12,345,678.90", "Day 1 2 3 4 5 6 7", "A4 210 x 297 mm", "1234-5678", "UTC+01:00", "10^9+7", "1/2 + 3/4 - 5/6"),
     *("<<48/2=24>>24 + <<48+24=72>>72", "0.1 0.2 0.30000000000000004", "[1, 0, 0, 1, 0, 1, 0]", "3.1.4.1.5.9.2.6"),
+    *("posts 100 photos a day", "a blog post 2023 reads", "HTTP POST 404", "zip 7000 files", "in post-1990 Europe"),
+    *("the ZIP 1234 is wrong", "please post 500 copies"),
 )
 
 
