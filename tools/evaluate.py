@@ -1,6 +1,7 @@
 """evaluate: prove whether fine-tuning helped."""
 
 from ..core.evaluate.mode import MODE
+from ..core.evaluate.reporting.wording import predicts_worse
 from ..core.evaluate.request import EvaluateRequest, is_adapter
 from ..core.evaluate.result import EvaluateResult
 from ..core.models.source import hosted_id
@@ -40,15 +41,21 @@ def _by_verdict(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextS
         return _after_hosted(request, result)
     shared = {"model_name": request.model_name}
     beside = {name: str(request.output_dir.parent / name) for name in ("merged", "trained")}
-    train = {**shared, "data_path": str(request.data_path.parent), "output_dir": beside["trained"]}
+    prepared = request.data_path.parent
+    rows = str(prepared) if (prepared / "train.jsonl").is_file() else "<training rows>"
+    train = {**shared, "data_path": rows, "output_dir": beside["trained"]}
     if result.verdict == "base only":
         return (NextStep(tool="train", arguments=train, why="Train, then evaluate again with finetuned_path."),)
     merge = {**shared, "adapter_path": str(request.finetuned_path), "output_dir": beside["merged"], "gguf": ["q4_k_m"]}
     if result.verdict in ("improved", "mixed") and request.finetuned_path and is_adapter(request.finetuned_path):
         return (NextStep(tool="merge", arguments=merge, why="Make one model of base and adapter, and a GGUF to run."),)
-    if result.verdict in ("regressed", "no evidence"):
-        gentler = {**train, "output_dir": beside["trained"] + "-2", "hyperparameters": {"learning_rate": 1e-4}}
-        return (NextStep(tool="train", arguments=gentler, why="Train again with other hyperparameters."),)
+    again = {**train, "output_dir": beside["trained"] + "-2"}
+    if result.verdict == "regressed" or (result.verdict == "no evidence" and predicts_worse(result)):
+        gentler = again | {"hyperparameters": {"learning_rate": 1e-4}}
+        return (NextStep(tool="train", arguments=gentler, why="Train again, more gently than by default."),)
+    if result.verdict == "no evidence":
+        longer = again | {"hyperparameters": {"epochs": 6}}
+        return (NextStep(tool="train", arguments=longer, why="Train again for longer than by default."),)
     return ()
 
 

@@ -182,7 +182,27 @@ def _bootstrap(statistic: Statistic, base: Array, finetuned: Array, generator: n
     if found is None or _is_point(found):
         return None
     # Miller 2024 (arXiv 2411.00640), power analysis: with the scatter as it was observed
-    return _Spread(_middle(found), _needed() * float(found.std()))
+    percent = statistic.contrast == "percent"
+    detectable = _detectable_percent(statistic, base, finetuned) if percent else _needed() * float(found.std())
+    return _Spread(_middle(found), detectable)
+
+
+def _detectable_percent(statistic: Statistic, base: Array, finetuned: Array) -> float:
+    """The smallest fall, told from the scatter of the items' own gains.
+
+    Not from that of the percentage, which vanishes as the fine-tuned score nears 0 and explodes as it grows.
+
+    Args:
+        statistic: Of rows (value, size), where both models share the sizes.
+        base: Rows of the base.
+        finetuned: Rows of the other.
+    """
+    gains, sizes = finetuned[:, 0] - base[:, 0], base[:, 1]
+    apart = gains - sizes * gains.sum() / sizes.sum()
+    fall = _needed() * float(np.sqrt(len(base) / (len(base) - 1) * (apart**2).sum()))  # of the sum over all items
+    sums = base.sum(axis=0)
+    change = _contrast(statistic, statistic.value(sums), statistic.value(sums - np.asarray([fall, 0.0])))
+    return min(100.0, -float(change))
 
 
 def _differences(statistic: Statistic, base: Array, finetuned: Array, generator: np.random.Generator) -> Array | None:

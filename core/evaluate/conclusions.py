@@ -6,7 +6,7 @@ from ..checks import Check
 from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
-from .reporting.wording import change, predicts
+from .reporting.wording import change, predicts, predicts_worse
 from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
 
@@ -123,14 +123,29 @@ def _recommendations(result: EvaluateResult) -> list[str]:
     said = [f"{check.details} {check.next_step}" for check in failed]
     if not failed:
         said += _by_verdict(result)
-    said += [
-        f"{row.capability} fell from {row.base:.0%} to {row.finetuned:.0%} ({row.n} questions). Confirm it with a "
-        "benchmark of more items; if it holds, mix some general instruction data into the training set, or train "
-        "with a lower learning_rate or fewer epochs."
+    said += _by_regression(result)
+    return said + [f"{check.details} {check.next_step}" for check in warned]
+
+
+def _by_regression(result: EvaluateResult) -> list[str]:
+    fallen = [
+        f"{row.capability} fell from {row.base:.0%} to {row.finetuned:.0%} ({row.n} questions)"
         for row in result.regression
         if row.status == "warn" and row.base is not None and row.finetuned is not None
     ]
-    return said + [f"{check.details} {check.next_step}" for check in warned]
+    if fallen:
+        told = "; ".join(fallen)
+        return [
+            f"{told[:1].upper()}{told[1:]}. Confirm it with a benchmark of more items; if it holds, mix some general "
+            "instruction data into the training set, or train with a lower learning_rate or fewer epochs."
+        ]
+    if result.regression and all(row.status == "open" for row in result.regression):
+        points = f"{result.regression_margin * 100:.0f} points"
+        return [
+            f"Whether other abilities fell by more than {points} is undecided: the questions are too few. Name a "
+            "benchmark of some hundred items in `benchmarks` where those abilities matter."
+        ]
+    return []
 
 
 def _by_verdict(result: EvaluateResult) -> list[str]:
@@ -165,6 +180,8 @@ def _ship(result: EvaluateResult) -> str:
 def _undecided(result: EvaluateResult) -> str:
     if result.scores and (found := predicts(result)) is not None:
         said = f"The fine-tuned model {found}, but its own answers do not score differently beyond chance"
+        if predicts_worse(result):
+            return f"{said}. Do not ship it: train with a lower learning_rate or fewer epochs, or mend the data."
         return f"{said}: measure more held-out rows, or train longer or on more data."
     return "Neither model is better beyond chance: measure more held-out rows, or train longer or on more data."
 

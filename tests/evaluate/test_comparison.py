@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from faion_finetuner.core.evaluate.comparison import MEAN, SHARE, Comparison, Flips, compare, holm, judge, rows_of
 from faion_finetuner.core.evaluate.scoring.scores import SCORES
-from faion_finetuner.core.evaluate.tables import PERPLEXITY
+from faion_finetuner.core.evaluate.tables import LOSS, PERPLEXITY
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -82,6 +82,19 @@ def test_the_smallest_detectable_difference_is_that_of_a_power_analysis():
     found = compare(MEAN, rows_of(list(one)), rows_of(list(other)), seed=0).detectable
     effect = TTestPower().solve_power(nobs=200, alpha=0.05, power=0.8)
     assert found == pytest.approx(effect * (other - one).std(ddof=1), rel=0.03)
+
+
+@pytest.mark.parametrize("gain", [-6.0, 0.0, 3.0])
+def test_the_smallest_detectable_fall_of_perplexity_does_not_hang_on_how_far_it_fell(gain: float):
+    generator = np.random.default_rng(5)
+    one = generator.normal(8.0, 0.3, 60)
+    other = one + generator.normal(gain, 0.4, 60)
+    base, finetuned = rows_of(list(one)), rows_of(list(other))
+    nats = TTestPower().solve_power(nobs=60, alpha=0.05, power=0.8) * (other - one).std(ddof=1)
+    found = compare(PERPLEXITY, base, finetuned, seed=0).detectable
+    assert found == pytest.approx(100 * (1 - np.exp(-nats)), rel=0.04)
+    loss = compare(LOSS, base, finetuned, seed=0).detectable
+    assert loss == pytest.approx(100 * nats / one.mean(), rel=0.04)
 
 
 @pytest.mark.parametrize(("n", "noise"), [(60, 0.2), (300, 0.1)])

@@ -1,12 +1,19 @@
 """What is said of the numbers."""
 
+from pathlib import Path
+
 import pytest
 from faion_finetuner.core.evaluate.conclusions import draw
 from faion_finetuner.core.evaluate.measured import Measured
 from faion_finetuner.core.evaluate.reporting.report import report
-from faion_finetuner.core.evaluate.result import EvaluateResult, Likelihood, ScoreRow, Verdict
+from faion_finetuner.core.evaluate.request import EvaluateRequest
+from faion_finetuner.core.evaluate.result import EvaluateResult, Likelihood, RegressionRow, ScoreRow, Verdict
 from faion_finetuner.core.runs.record import now
+from faion_finetuner.tools.evaluate import next_steps
 
+REQUEST = EvaluateRequest(
+    model_name="base", finetuned_path=Path("tuned"), data_path=Path("rows.jsonl"), output_dir=Path("out")
+)
 NOTHING = Measured(likelihoods=(), answers=(), probes=(), benchmarks=())
 
 
@@ -31,3 +38,37 @@ def test_no_difference_at_all_is_said_to_be_none():
     result = drawn("no evidence")
     assert report(result).headline.startswith("No difference beyond chance was found.")
     assert result.recommendations[0].startswith("Neither model is better beyond chance")
+
+
+def test_nobody_is_told_to_train_longer_what_predicts_worse_than_the_base():
+    worse, better = drawn("regressed"), drawn("improved")
+    assert "Do not ship it: train with a lower learning_rate or fewer epochs" in worse.recommendations[0]
+    assert "train longer" in better.recommendations[0]
+    (gentler,), (longer,) = next_steps(REQUEST, worse), next_steps(REQUEST, better)
+    assert gentler.arguments["hyperparameters"] == {"learning_rate": 1e-4}
+    assert longer.arguments["hyperparameters"] == {"epochs": 6}
+
+
+def test_the_next_training_names_a_folder_only_where_training_rows_lie(tmp_path: Path):
+    request = REQUEST.model_copy(update={"data_path": tmp_path / "valid.jsonl"})
+    (step,) = next_steps(request, drawn("improved"))
+    assert step.arguments["data_path"] == "<training rows>"
+    (tmp_path / "train.jsonl").touch()
+    (step,) = next_steps(request, drawn("improved"))
+    assert step.arguments["data_path"] == str(tmp_path)
+
+
+def test_an_undecided_regression_check_says_what_would_decide_it():
+    rows = [RegressionRow(capability=name, base=0.6, finetuned=0.6, n=12, evidence="", status="open") for name in "ab"]
+    undecided = draw(drawn("improved").model_copy(update={"regression": tuple(rows)}), NOTHING, NOTHING)
+    assert any("is undecided" in said and "`benchmarks`" in said for said in undecided.recommendations)
+    kept = (rows[0].model_copy(update={"status": "ok"}), rows[1])
+    decided = draw(drawn("improved").model_copy(update={"regression": kept}), NOTHING, NOTHING)
+    assert not any("is undecided" in said for said in decided.recommendations)
+
+
+def test_capabilities_that_fell_are_told_together_with_one_advice():
+    rows = [RegressionRow(capability=name, base=0.6, finetuned=0.3, n=12, evidence="", status="warn") for name in "ab"]
+    result = draw(drawn("improved").model_copy(update={"regression": tuple(rows)}), NOTHING, NOTHING)
+    (said,) = (one for one in result.recommendations if "Confirm it with" in one)
+    assert said.startswith("A fell from 60% to 30% (12 questions); b fell from 60% to 30% (12 questions). Confirm")

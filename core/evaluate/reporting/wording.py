@@ -98,6 +98,12 @@ def predicts(result: EvaluateResult) -> str | None:
     return f"predicts the held-out answers {words[found.verdict]} ({measure} {found.change_percent:+.1f}%)"
 
 
+def predicts_worse(result: EvaluateResult) -> bool:
+    """Whether the fine-tuned model predicts the held-out answers worse, beyond chance."""
+    found = result.perplexity or result.loss
+    return found is not None and found.verdict == "regressed"
+
+
 def p_value(number: float | None) -> str | None:
     """A p-value with three digits."""
     return None if number is None else "< 0.001" if number < 0.001 else f"{number:.3f}"
