@@ -7,8 +7,10 @@ from typing import Any
 from .recognise import (
     ANSWER_PAIRS,
     LAST_ANSWERS,
+    REASONING_FIELDS,
     SYSTEM_FIELDS,
     TURN_FIELDS,
+    is_reasoning,
     plain,
     recognise,
 )
@@ -23,7 +25,9 @@ TRANSCRIPT_ROLES = {"system": "System", "user": "User", "assistant": "Assistant"
 OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
 SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
 # Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
-NAMES = frozenset({*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, "history", "instruction"})
+NAMES = frozenset(
+    {*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, *REASONING_FIELDS, "history", "instruction"}
+)
 PAIR_NAMES = NAMES | {"prompt", "input"}
 AFTER_ANSWER = "Turns after the last answer are dropped."
 READ_OTHERWISE = "A text that is the JSON of turns or tool calls is read as these."
@@ -40,6 +44,8 @@ def to_record(example: Example, format: Format) -> dict[str, Any]:
     A preference pair has `chosen` and `rejected` in place of the answer. openai: `prompt`, `chosen` and `rejected` are
     lists of messages, as TRL reads them. sharegpt: a turn each beside `conversations`, as LLaMA-Factory reads them.
     alpaca and completion: texts.
+
+    Where the format has no turns, the reasoning of the only answer stands beside it as `reasoning_content`.
 
     A leftover field that a reader would take for a part of the example is kept as `<name>_original`.
     """
@@ -90,7 +96,8 @@ def _names(example: Example, record: Mapping[str, Any]) -> dict[str, str] | None
 
 def _read_fields(record: Mapping[str, Any]) -> set[str]:
     dialect = recognise(record)
-    return set() if dialect is None else set(dialect.parts)
+    parts = {} if dialect is None else dialect.parts
+    return {field for field, part in parts.items() if part != "reasoning" or is_reasoning(record[field])}
 
 
 def _sides(example: Example) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
@@ -160,6 +167,7 @@ def _sharegpt_turns(messages: Iterable[Message]) -> list[dict[str, Any]]:
 def _alpaca(example: Example) -> dict[str, Any]:
     if isinstance(example, CompletionExample):
         return {"instruction": example.prompt, "input": "", **_answers(example, example.completion, "output")}
+    thought = _only_thought(example)
     prompt = example.messages if example.rejected is None else example.messages[: example.rejected.after]
     rounds = _rounds(prompt)
     if example.rejected is None and len(rounds) > 1 and not rounds[-1].answers:
@@ -173,7 +181,17 @@ def _alpaca(example: Example) -> dict[str, Any]:
         record["system"] = system
     if rounds:
         record["history"] = [[one.question, one.answer] for one in rounds]
-    return record
+    return record if thought is None else {**record, "reasoning_content": thought}
+
+
+def _only_thought(example: ChatExample) -> str | None:
+    """The reasoning of the last message, if that and nothing else is said of any message beside its text."""
+    last = example.messages[-1] if example.messages else None
+    if last is None or last.role != "assistant" or last.fields.keys() != {"reasoning_content"}:
+        return None
+    thought, others = last.fields["reasoning_content"], example.messages[:-1]
+    alone = example.rejected is None and not any(message.role == "assistant" or message.fields for message in others)
+    return thought if alone and is_reasoning(thought) and "<think>" not in last.content else None
 
 
 def _answers(example: Example, answer: str, field: str) -> dict[str, str]:
@@ -244,7 +262,9 @@ def _completion(example: Example) -> dict[str, Any]:
     prompt = messages[:last] if example.rejected is None else messages[: example.rejected.after]
     answers = _answers(example, answer, "completion")
     if sum(message.role != "system" for message in prompt) == 1:
-        return {"prompt": "".join(f"{_plain_text(message)}\n\n" for message in prompt), **answers}
+        asked = "".join(f"{_plain_text(message)}\n\n" for message in prompt)
+        thought = _only_thought(example)
+        return {"prompt": asked, **answers, **({} if thought is None else {"reasoning_content": thought})}
     lines = [f"{TRANSCRIPT_ROLES[message.role]}:\n{_plain_text(message)}\n\n" for message in prompt]
     return {"prompt": "".join([*lines, "Assistant:\n"]) if lines else "", **answers}
 
@@ -271,7 +291,8 @@ def _chat_losses(example: ChatExample, format: Format) -> Iterator[str]:
             yield "The roles of a conversation become plain text."
         if any(message.tool_calls or message.role == "tool" for message in turns):
             yield "Tool calls and tool results become plain text."
-        if any(message.name is not None or message.fields for message in turns):
+        kept = _only_thought(example) is not None and (format == "alpaca" or len(_talk(example)) == 2)
+        if any(message.name is not None or (message.fields and not kept) for message in turns):
             yield "Names and other fields of single messages are dropped."
         if any(_read_otherwise(message.content, example) for message in turns):
             yield READ_OTHERWISE
@@ -279,6 +300,10 @@ def _chat_losses(example: ChatExample, format: Format) -> Iterator[str]:
             yield from _order_losses(example)
         elif example.rejected is None and example.messages and example.messages[-1].role != "assistant":
             yield AFTER_ANSWER
+
+
+def _talk(example: ChatExample) -> list[Message]:
+    return [message for message in example.messages if message.role != "system"]
 
 
 def _sharegpt_losses(turns: Sequence[Message]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """How records spell an example: which dialect one is in, and how to read it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import DataError
@@ -15,7 +16,7 @@ from .recognise import QUESTION_FIELDS as QUESTION_FIELDS
 from .recognise import SYSTEM_FIELDS as SYSTEM_FIELDS
 from .recognise import TURN_FIELDS as TURN_FIELDS
 from .recognise import Dialect as Dialect
-from .recognise import Part, plain
+from .recognise import Part, is_reasoning, plain
 from .recognise import recognise as recognise
 from .text import parsed
 from .tool_calls import calls_in
@@ -192,8 +193,17 @@ def _completion(parts: Parts, left: dict[str, Any]) -> Example:
 def _question_and_answer(parts: Parts, left: dict[str, Any]) -> Example:
     messages = _question(parts)
     if "assistant" in parts:
-        messages += _answers(parts.pop("assistant"), left)
+        messages += _reasoned(_answers(parts.pop("assistant"), left), parts)
     return ChatExample(messages, left)
+
+
+def _reasoned(answers: tuple[Message, ...], parts: Parts) -> tuple[Message, ...]:
+    """The answer with the reasoning of a column of its own, unless it begins with its reasoning already."""
+    text = _only(parts["reasoning"]) if "reasoning" in parts else None
+    if not is_reasoning(text) or "<think>" in answers[0].content:
+        return answers
+    del parts["reasoning"]
+    return (replace(answers[0], fields={"reasoning_content": text, **answers[0].fields}), *answers[1:])
 
 
 _READERS = (

@@ -18,7 +18,7 @@ DialectName = Literal[
 ]
 Part = Literal[
     "system", "user", "context", "assistant", "prompt", "completion", "messages", "history", "rejected",
-    "request", "options", "key", "translation", "questions", "answers",
+    "request", "options", "key", "translation", "questions", "answers", "reasoning",
 ]
 # fmt: on
 
@@ -47,6 +47,7 @@ ANSWER_FIELDS = (
     *("label_text", "label_name", "label", "target", "labels", "summary", "class", "sentiment", "intent"),
     *("highlights", "tgt", "emotion", "target_text", "targets"),
 )
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "think", "complex_cot", "chain_of_thought")
 LAST_ANSWERS = ("completion", "response", "answer", "output", "ideal")  # to a conversation that ends in a question
 LABEL_FIELDS = ("category", "topic")  # vague: the answer of a text only where nothing else is there
 TEXT_FIELDS = ("text", "content", "completion", "body", "document", "article", "raw_content")
@@ -74,6 +75,7 @@ PART_WORDS: dict[str, Part] = {
     **dict.fromkeys(TURN_FIELDS, "messages"),
     "history": "history",
     "rejected": "rejected",
+    **dict.fromkeys(("reasoning", "thinking", "rationale"), "reasoning"),
 }
 
 Names = Mapping[str, str]
@@ -116,6 +118,11 @@ def recognise(record: Mapping[str, Any], columns: Mapping[str, str] | None = Non
         if dialect is not None:
             return dialect
     return None
+
+
+def is_reasoning(value: Any) -> bool:
+    """Whether a value can be the reasoning before an answer; a word (`on`, `math`) is none."""
+    return isinstance(value, str) and len(value.split(None, 1)) > 1
 
 
 @lru_cache(maxsize=4096)
@@ -204,6 +211,7 @@ def _alpaca(record: Mapping[str, Any], names: Names) -> Dialect | None:
     context: dict[str, Part] = {field: "context" for field in record if plain(field) == "input"}
     if not context:
         context = _context(names, names["instruction"])
+    parts |= _optional(names, REASONING_FIELDS, "reasoning")
     return Dialect("alpaca", {**parts, names["instruction"]: "user", **context, names["output"]: "assistant"})
 
 
@@ -238,8 +246,10 @@ def _pair(record: Mapping[str, Any], names: Names) -> Dialect | None:
     if answer is None:
         return None
     asked = _question(record, {name: field for name, field in names.items() if field != answer})
-    system = _optional(names, SYSTEM_FIELDS, "system")
-    return Dialect("pair", {**system, **asked, answer: "assistant"}) if asked else None
+    if not asked:
+        return None
+    beside = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, REASONING_FIELDS, "reasoning")}
+    return Dialect("pair", {**beside, **asked, answer: "assistant"})
 
 
 def _question(record: Mapping[str, Any], names: Names) -> dict[str, Part]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from faion_finetuner.core.errors import DataError
-from faion_finetuner.core.examples.dialects import read_record
+from faion_finetuner.core.examples.dialects import losses, read_record, to_record
 from faion_finetuner.core.examples.tool_calls import call
 from faion_finetuner.core.examples.types import ChatExample, Message, Rejected
 
@@ -111,3 +111,30 @@ YES, NO = {"role": "assistant", "content": "Yes."}, {"role": "assistant", "conte
 def test_a_rejected_answer_beside_a_conversation_makes_a_pair(record):
     pair = Message("user", ASKED["content"]), Message("assistant", "Yes.")
     assert read_record(record) == ChatExample(pair, {}, Rejected(1, (Message("assistant", "No."),)))
+
+
+THOUGHT = "It is winter there."
+
+
+@pytest.mark.parametrize("field", ["reasoning", "think", "Complex_CoT", "reasoning_content"])
+@pytest.mark.parametrize(("asked", "said"), [("question", "answer"), ("instruction", "output")])
+def test_a_column_of_reasoning_belongs_to_the_answer(field, asked, said):
+    example = read_record({asked: "Is it warm?", field: THOUGHT, said: "No."})
+    answer = Message("assistant", "No.", fields={"reasoning_content": THOUGHT})
+    assert example == ChatExample((Message("user", "Is it warm?"), answer))
+
+
+@pytest.mark.parametrize("format", ["alpaca", "completion", "openai", "sharegpt"])
+def test_reasoning_survives_every_format(format):
+    example = read_record({"question": "Is it warm?", "reasoning": THOUGHT, "answer": "No."})
+    assert THOUGHT in str(to_record(example, format))
+    assert "Names and other fields of single messages are dropped." not in losses(example, format)
+    if format != "completion":
+        assert read_record(to_record(example, format)) == example
+
+
+@pytest.mark.parametrize("record", [{"reasoning": "on"}, {"answer": "<think>Cold.</think> No.", "reasoning": THOUGHT}])
+def test_a_switch_and_a_second_copy_of_the_reasoning_stay_beside(record):
+    example = read_record({"question": "Is it warm?", "answer": "No.", **record})
+    assert example.fields == {"reasoning": record["reasoning"]}
+    assert to_record(example, "alpaca")["reasoning" if record["reasoning"] == "on" else "reasoning_original"]
