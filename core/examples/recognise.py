@@ -248,8 +248,9 @@ def _pair(record: Mapping[str, Any], names: Names) -> Dialect | None:
     asked = _question(record, {name: field for name, field in names.items() if field != answer})
     if not asked:
         return None
-    beside = {**_optional(names, SYSTEM_FIELDS, "system"), **_optional(names, REASONING_FIELDS, "reasoning")}
-    return Dialect("pair", {**beside, **asked, answer: "assistant"})
+    system = _optional(names, SYSTEM_FIELDS, "system")
+    reasoning = _optional(names, REASONING_FIELDS, "reasoning")
+    return Dialect("pair", {**system, **asked, **reasoning, answer: "assistant"})
 
 
 def _question(record: Mapping[str, Any], names: Names) -> dict[str, Part]:

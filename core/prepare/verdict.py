@@ -160,6 +160,8 @@ def unusable_next_step(dropped: Mapping[str, int], tally: Tally) -> str:
     main = max(dropped, key=lambda rule: dropped[rule])
     if main == "not_an_example" and _all_media(tally):
         return NO_MEDIA
+    if main == "not_an_example" and "input_ids" in tally.names:
+        return "These rows are tokens already, made for one model: give the texts that they were made of."
     steps = {
         "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
         "no_prompt": "Plain text has no prompts: pass format: completion.",

@@ -224,6 +224,7 @@ def test_a_file_without_usable_rows_is_refused_with_the_reason(settings, name, c
         (b'{"messages": [{"role": "system", "content": "Be nice."}]}\n', "Give conversations with an answer to learn"),
         (b'{"question": "a", "answer": ""}\n', "Name the field of the answers"),
         (b'{"question": "", "answer": "a b c"}\n', "Name the field of the questions"),
+        (b'{"input_ids": [1, 2], "labels": [-100, 2]}\n', "These rows are tokens already"),
     ],
 )
 def test_the_way_out_fits_what_is_wrong_with_the_rows(settings, content, step):
