@@ -11,7 +11,7 @@ from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..untrusted import clean
 from . import conclusions, items, tables
-from .findings import breakdown, copies, flips, overfitting
+from .findings import breakdown, copies, flips, one_label, overfitting
 from .hosted.contest import HostedContest
 from .judging import blind
 from .judging.bill import JudgeBill
@@ -51,12 +51,16 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     if finetuned is not None:
         items.write(run.folder.path, items.collect(subject, base, finetuned))
     found = breakdown.of(subject, base, finetuned, request.seed)
-    memory = (*copies.check(subject, base, finetuned), *overfitting.check(found.training))
+    learned = (
+        *one_label.check(subject, finetuned, request.seed),
+        *copies.check(subject, base, finetuned),
+        *overfitting.check(found.training),
+    )
     fields = tables.fill(subject, base, finetuned, request) | {
         "breakdown": found,
         "samples": _shown(samples, subject, request),
         "samples_path": str(request.output_dir / "samples.jsonl"),
-        "checks": (*contest.checks, *result.checks, *memory),
+        "checks": (*contest.checks, *result.checks, *learned),
     }
     result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
     if request.judge != "none":
