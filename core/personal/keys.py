@@ -97,7 +97,10 @@ ASSIGNED = re.compile(
     r"|api-key)\s{1,3})?([A-Za-z0-9+/_\-.=~$!@#%^*:]{8,400}+)(?!\()"
 )
 AUTH_HEADER = re.compile(r"(?i)\b(?:bearer|basic|token|api-key)[ \t]{1,4}([A-Za-z0-9+/_\-.=~:]{16,2000})")
-CURL_USER = re.compile(r"\bcurl\b[^\n]{0,400}?\s(?:-u|--user)[= ]{0,3}[\"']?([^\s\"':]{0,80}:[^\s\"']{3,200})")
+CURL_USER = re.compile(
+    r"\bcurl\b[^\n]{0,400}?\s(?:-u|--user)[= ]{0,3}[\"']?"
+    r"([^\s\"':]{0,80}:(?:[^\s\"']{3,200}|'[^\s\"']{3,200}'|\"[^\s\"']{3,200}\"))"
+)
 PASSWORD = re.compile(
     r"(?i)\b(?:password|passwort|passphrase|passcode|contraseña|mot de passe|pwd|passwd)\b[\"']?"
     r"(?:\s{1,3}(?:is|was|to|ist|est|es)\s{1,3}|\s{0,3}[:=]{1,2}\s{0,3}"

@@ -85,6 +85,12 @@ def test_a_password_and_a_login_are_credentials():
         assert [span.kind for span in find(text)] == ["CREDENTIALS"]
 
 
+@pytest.mark.parametrize("login", ["ann:'s3cr3tpw9'", 'ann:"s3cr3tpw9"', "ann:s3cr3tpw9"])
+def test_a_login_goes_whole_wherever_the_shell_quotes_it(login):
+    text = f"curl --user {login} -X PATCH https://example.org"
+    assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [("CREDENTIALS", login)]
+
+
 NO_SECRETS = (
     *(
         'api_key = "YOUR_API_KEY"',
@@ -94,6 +100,7 @@ NO_SECRETS = (
     ),
     *(
         "key: value",
+        "curl -u $LOGIN:'$PASS' https://example.org",
         "max_tokens=4096",
         'public_key = "a8Vf31qR7mZ0kTw5Lp9X"',
         "primary_key=a8Vf31qR7mZ0kTw5Lp9X",
