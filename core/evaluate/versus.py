@@ -188,7 +188,7 @@ def _cells(row: ComparedScore) -> tuple[object, ...]:
         row.n,
         wording.value(as_row, row.base),
         *(wording.value(as_row, value) for value in row.finetuned),
-        row.best,
+        row.best if row.delta else "alike",
         wording.delta(as_row),
         wording.interval(as_row),
         wording.p_value(row.p_value),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from faion_finetuner.core.evaluate.reporting.report import report
 
 from tests.evaluate.conftest import distinct_rows, write_rows
 from tests.evaluate.world import World, statuses
@@ -24,6 +25,9 @@ def test_tool_calls_are_not_scored_against_an_empty_text(world: World, base_fold
     assert statuses(result)["answers_with_text"] == "warn"
     assert result.perplexity is not None
     assert result.perplexity.n == 12
+    told = report(result).markdown
+    assert "No text score was computed. 12 rows end in a tool call" in told
+    assert "asked for" not in told.split("## Task-Specific Evaluation")[1].split("## Sample")[0]
     assert len(result.samples) == 5  # what both models say instead can be read
 
 

@@ -55,6 +55,7 @@ async def test_runs_over_other_rows_are_compared_on_their_common_items_and_say_s
     assert {row["n"] for row in reply.result.scores} == {10}
     assert {row["delta"] for row in reply.result.scores} == {0}
     assert "on the 10 items that all runs have; each measured 10 to 24" in reply.report_markdown
+    assert reply.report_markdown.count("| alike |") == 3  # no run is called the best of equals
 
 
 async def test_runs_without_a_common_item_stand_side_by_side_with_the_reason(

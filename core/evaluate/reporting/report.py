@@ -9,6 +9,7 @@ from ..result import EvaluateResult, Generations, ScoreRow
 from . import breakdown, figure, judged, likelihood, regression, samples, wording
 
 BENCHMARK_CHECKS = ("benchmark", "benchmark_flips")  # how they were asked, and what became of single items
+UNSCORED_CHECKS = ("answers_with_text", "prompts_fit", "metrics")  # why rows or metrics were left out of the scores
 TITLE = "Model Evaluation Report"
 SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
 ALONE_HEADER = ("Base", "95% interval", "Items")
@@ -159,7 +160,8 @@ def _benchmarks(result: EvaluateResult) -> str:
 
 def _scores(result: EvaluateResult) -> str:
     if not result.scores:
-        return "No text score was asked for."
+        why = [check.details for check in result.checks if check.name in UNSCORED_CHECKS]
+        return " ".join(["No text score was computed.", *why]) if why else "No text score was asked for."
     header, cells = _columns(result)
     told = table(("Task", "Metric", *header), ((row.name, wording.label(row), *cells(row)) for row in result.scores))
     if result.finetuned_path is not None:
