@@ -40,7 +40,7 @@ the run_id until it has ended. Work goes on without you and survives a restart o
 unless overwrite is true. The same request twice is one run.
 - Read `checks`, a list of {name, status: pass|warn|fail, details, count, next_step}. Tell the user about every warn \
 and fail before the next step.
-- Follow next_steps: their arguments can be passed as they are.
+- Follow next_steps: pass their arguments as they are; only what stands in <> is yours to fill in.
 - Always evaluate on held-out rows (valid.jsonl) against the base model before you merge, and quote the interval, not \
 only the number.
 - Machines without a GPU or the model hub: model_name smollm2-135m-instruct is built in.
