@@ -11,10 +11,15 @@ from ..examples.types import CompletionExample, Example, Message, prompt_of
 
 
 def content_digest(example: Example) -> bytes:
-    """16 bytes, equal for conversations that are equal sign for sign; leftover fields such as an id do not count."""
+    """16 bytes, equal for conversations that are equal sign for sign, with the same tools.
+
+    Other leftover fields, such as an id, do not count.
+    """
     if isinstance(example, CompletionExample):
         return xxhash.xxh3_128_digest(orjson.dumps((example.prompt, example.completion, example.rejected)))
     turns = [_turn(message) for message in example.messages]
+    if "tools" in example.fields:
+        turns.append(("tools", example.fields["tools"]))
     if example.rejected:
         turns.append((example.rejected.after, [_turn(message) for message in example.rejected.turns]))
     return xxhash.xxh3_128_digest(orjson.dumps(turns, default=str))

@@ -4,17 +4,20 @@ Two rows are near duplicates when their word triples have a Jaccard similarity o
 their questions and their answers share at least half of their words: the same review with another label, or another
 question with the same stock answer, is no duplicate. Where the answers are no longer than a label, the sentences in
 which the questions differ must share half of their words, too: two questions about one long passage are no duplicates.
+Neither are rows with other tools or other calls: what is learned there is to tell them apart.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from ..examples.dialects import read_record
+from ..examples.types import CompletionExample, Example
 from .shingles import shingle, without, word_sets
 from .signatures import Compared, Signatures, Template, bands, compared, least_agreement
 
@@ -65,7 +68,8 @@ def comparisons(pairs: NDArray[np.int64], line: Callable[[int], bytes], template
 
 def alike(comparison: Comparison, threshold: float) -> list[Likeness]:
     """The pairs at or above the threshold."""
-    sides = [compared(read_record(orjson.loads(line))) for line in comparison.lines]
+    examples = [read_record(orjson.loads(line)) for line in comparison.lines]
+    sides = [compared(example) for example in examples]
     own = without(shingle([side.text for side in sides]), comparison.template.triples)
     triples = [frozenset(own.of(i).tolist()) for i in range(len(sides))]
     near = [
@@ -76,7 +80,13 @@ def alike(comparison: Comparison, threshold: float) -> list[Likeness]:
     words = _words_of_sides(sides, {place for first, second, _ in near for place in (first, second)})
     rows = comparison.rows.tolist()
     return [
-        Likeness(rows[first], rows[second], similarity, _alike_on_both_sides(sides, words, first, second))
+        Likeness(
+            rows[first],
+            rows[second],
+            similarity,
+            _tools_of(examples[first]) == _tools_of(examples[second])
+            and _alike_on_both_sides(sides, words, first, second),
+        )
         for first, second, similarity in near
     ]
 
@@ -92,6 +102,13 @@ def _words_of_sides(sides: Sequence[Compared], places: Iterable[int]) -> dict[in
     order = list(places)
     words = word_sets([text for place in order for text in (sides[place].question, sides[place].answer)])
     return dict(zip(order, zip(words[::2], words[1::2], strict=True), strict=True))
+
+
+def _tools_of(example: Example) -> tuple[Any, list[Any]]:
+    """The definitions and the calls of a row."""
+    if isinstance(example, CompletionExample):
+        return None, []
+    return example.fields.get("tools"), [message.tool_calls for message in example.messages if message.tool_calls]
 
 
 def _alike_on_both_sides(

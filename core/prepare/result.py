@@ -90,9 +90,6 @@ class Truncation(Model):
     """Lost tokens that the loss would have been on."""
 
     answers_without_end: int
-    """Answers that are cut short, so that the model does not learn to stop there."""
-
-    answers_without_end: int
     """Answers cut short, so that their end is not learned."""
 
     rows_without_trained_token: int

@@ -91,6 +91,26 @@ def test_rows_that_only_look_alike_are_kept(settings):
     assert outcome.result.unique_examples == len(rows)
 
 
+def tool(name: str) -> dict[str, object]:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+
+
+def test_rows_that_differ_only_in_their_tools_or_calls_are_kept(settings):
+    asked = {"role": "user", "content": f"Send a message that says: {TEXT}, and that we shall be there at noon."}
+    answers = [
+        {"role": "assistant", "content": f"Done: I have sent the message that says that {TEXT}."},
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "send",
+         "arguments": json.dumps({"to": "Ann", "text": TEXT})}}]},
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "send",
+         "arguments": json.dumps({"to": "Bob", "text": TEXT})}}]},
+    ]  # fmt: skip
+    rows = [{"messages": [asked, answers[0]], "tools": [tool(name)]} for name in ("send", "post", "send")]
+    rows += [{"messages": [asked, answer], "tools": [tool("send")]} for answer in answers[1:]]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", [*pairs(30), *rows]))
+    assert outcome.result.dropped_by_reason == {"duplicate": 1}
+    assert outcome.result.unique_examples == 34
+
+
 def test_what_is_similar_stays_in_one_split_when_it_is_kept(settings):
     rows = pairs(40)
     for i in range(20):
