@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from ..core.errors import FinetunerError
+from ..core.errors import FinetunerError, InputError
 from ..core.settings import ROOTS, TRUST, Settings
 from ..tools.spec import MODE_NAMES, Tool
 from . import options
@@ -97,7 +97,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from . import transports
 
     if parsed.root:
-        os.environ[ROOTS] = os.pathsep.join(str(root.expanduser().resolve()) for root in parsed.root)
+        os.environ[ROOTS] = os.pathsep.join(map(_folder, parsed.root))
     if parsed.trust_remote_code:
         os.environ[TRUST] = "1"
     settings = Settings.from_environment()
@@ -106,6 +106,13 @@ def _serve(parsed: argparse.Namespace) -> int:
     else:
         transports.serve_stdio(settings)
     return 0
+
+
+def _folder(root: Path) -> str:
+    found = root.expanduser().resolve()
+    if not found.is_dir():
+        raise InputError(f"--root: '{root}' is no folder.", "Correct the path, or create the folder.")
+    return str(found)
 
 
 def _demo(parsed: argparse.Namespace) -> int:

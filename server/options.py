@@ -96,8 +96,8 @@ def _as_list(value: str | list[str] | None) -> list[str]:
 
 def _help(field: FieldInfo, description: str) -> str:
     text = " ".join(description.split()).replace("%", "%%")
-    default = field.get_default(call_default_factory=False)
-    return text if default in (None, ()) or field.is_required() else f"{text} Default: {default}."
+    default = None if field.is_required() or field.default_factory else field.default
+    return text if default in (None, ()) else f"{text} Default: {default}."
 
 
 def _kind(annotation: Any) -> Any:

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import logging
 import os
+import socket
 import sys
 
 import anyio
@@ -14,6 +15,8 @@ from .app import build_server
 
 TOKEN = "FAION_FINETUNER_TOKEN"
 MIN_TOKEN_CHARACTERS = 16
+
+log = logging.getLogger("faion_finetuner.server")
 
 
 def serve_stdio(settings: Settings) -> None:
@@ -37,7 +40,7 @@ def serve_http(settings: Settings, *, host: str, port: int, allowed_hosts: list[
     FAION_FINETUNER_TOKEN (at least 16 characters); when it is set, loopback asks for it too.
 
     Raises:
-        InputError: The address is not loopback and there is no token, or the token is too short.
+        InputError: The address is taken, or not loopback without a token, or the token is too short.
     """
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
@@ -54,7 +57,19 @@ def serve_http(settings: Settings, *, host: str, port: int, allowed_hosts: list[
     )
     _log_to_stderr()
     app = build_server(settings).streamable_http_app(host=host, transport_security=security)
-    uvicorn.run(_TokenGate(app, token) if token else app, host=host, port=port, log_config=None)
+    server = uvicorn.Server(uvicorn.Config(_TokenGate(app, token) if token else app, log_config=None))
+    with _listening(host, port) as listening:
+        log.info("Streamable HTTP on http://%s:%s/mcp", host, listening.getsockname()[1])
+        server.run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        problem = f"{host}:{port} cannot be served on: {error.strerror}."
+        raise InputError(problem, "Choose another --port (0: any free one), or a --host of this machine.") from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,7 @@ def test_every_argument_of_every_tool_is_an_option_with_help(name: str):
         check=True,
         env=os.environ | {"COLUMNS": "200"},
     )
+    assert "Undefined" not in done.stdout
     tool = next(tool for tool in TOOLS if tool.name == name)
     for field in tool.input.model_fields:
         assert field == "wait_s" or f"--{field.replace('_', '-')}" in done.stdout
@@ -166,5 +168,23 @@ def test_a_root_in_the_home_folder_is_found_where_no_shell_has_read_the_words(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(ROOTS, "")
     monkeypatch.setattr("faion_finetuner.server.transports.serve_stdio", served.append)
+    (tmp_path / "project").mkdir()
     assert main(["serve", "--root", "~/project"]) == 0
     assert served[0].roots == (tmp_path.resolve() / "project",)
+
+
+def test_a_root_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["serve", "--root", str(tmp_path / "projet")]) == 1
+    assert "projet' is no folder" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(ROOTS, "")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--root", str(tmp_path), "--http", "--port", str(port)]) == 1
+    error = capsys.readouterr().err
+    assert f"127.0.0.1:{port} cannot be served on" in error
+    assert "Next: Choose another --port" in error

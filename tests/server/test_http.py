@@ -27,7 +27,7 @@ def serving(settings: Settings) -> Iterator[str]:
     with subprocess.Popen(command, cwd=settings.roots[0], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         for line in server.stderr:
-            if "running on" in line:
+            if "Streamable HTTP on" in line:
                 break
         try:
             yield f"http://127.0.0.1:{port}/mcp"
