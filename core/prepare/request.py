@@ -36,7 +36,7 @@ class PrepareRequest(RunRequest):
     """Base model to be trained; without it counts are estimates."""
 
     columns: dict[str, str] | None = None
-    """Field -> role (system, user, context, assistant, prompt, completion, messages)."""
+    """Field -> role (system, user, context, assistant, reasoning, prompt, completion, messages)."""
 
     prompt_template: str | None = None
     """Jinja for the question: "Classify: {{ text }}"."""
