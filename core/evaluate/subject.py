@@ -158,7 +158,7 @@ def _textless_check(count: int) -> tuple[Check, ...]:
     if not count:
         return ()
     details = f"{count} rows end in a tool call or an empty answer, which no text score fits: they count in the loss."
-    step = "Judge by perplexity how well the model calls tools, and read its calls in samples.jsonl."
+    step = "Judge by perplexity how well the model calls tools; evaluate these rows alone to read its calls."
     return (Check(name="answers_with_text", status="warn", details=details, count=count, next_step=step),)
 
 
