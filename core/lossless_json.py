@@ -41,6 +41,11 @@ class Number:
         return Number, (self.text,)
 
 
+def is_zero(value: Any) -> bool:
+    """Whether a JSON value is the number 0, or false."""
+    return float(value.text) == 0 if isinstance(value, Number) else isinstance(value, (bool, int, float)) and value == 0
+
+
 def loads(data: bytes) -> Any:
     """The value of a JSON text in UTF-8.
 

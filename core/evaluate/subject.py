@@ -147,30 +147,22 @@ def _rows_check(drawn: Drawn, usable: int) -> Check:
 
 
 def _unasked_check(count: int) -> tuple[Check, ...]:
-    if not count:
-        return ()
     details = f"{count} prompts leave no room for an answer in the model's window: their rows count in the loss alone."
     step = "Shorten those prompts, or drop the rows with prepare's max_length."
-    return (Check(name="prompts_fit", status="warn", details=details, count=count, next_step=step),)
+    return _warned("prompts_fit", count, details, step)
 
 
 def _textless_check(count: int) -> tuple[Check, ...]:
-    if not count:
-        return ()
     details = f"{count} rows end in a tool call or an empty answer, which no text score fits: they count in the loss."
     step = "Judge by perplexity how well the model calls tools; evaluate these rows alone to read its calls."
-    return (Check(name="answers_with_text", status="warn", details=details, count=count, next_step=step),)
+    return _warned("answers_with_text", count, details, step)
 
 
 def _unfit_check(choice: Choice) -> tuple[Check, ...]:
-    if not choice.unfit:
-        return ()
-    return (
-        Check(
-            name="metrics",
-            status="warn",
-            details=f"Not computed: {', '.join(choice.unfit)}. They mean nothing here: {choice.reason}.",
-            count=len(choice.unfit),
-            next_step="Leave metrics out to get those that fit.",
-        ),
-    )
+    details = f"Not computed: {', '.join(choice.unfit)}. They mean nothing here: {choice.reason}."
+    return _warned("metrics", len(choice.unfit), details, "Leave metrics out to get those that fit.")
+
+
+def _warned(name: str, count: int, details: str, step: str) -> tuple[Check, ...]:
+    """The warning, when there is anything to count."""
+    return (Check(name=name, status="warn", details=details, count=count, next_step=step),) if count else ()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import DataError
-from ..lossless_json import Number
+from ..lossless_json import is_zero
 from ..untrusted import quote
 from .content import is_content, read_content
 from .text import json_text, parsed
@@ -252,7 +252,7 @@ def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> list[Mes
         raise DataError(f"Turn {index + 1} has the unknown role {quote(word)}.", f"Known roles: {', '.join(ROLES)}.")
     content = _key(turn, CONTENT_KEYS)
     more = {key: value for key, value in turn.items() if value is not None and key != speaker and key != content}
-    if ROLES[word] == "assistant" and "weight" not in more and any(_is_nothing(more.get(key)) for key in UNTRAINED):
+    if ROLES[word] == "assistant" and "weight" not in more and any(is_zero(more.get(key)) for key in UNTRAINED):
         more["weight"] = 0
     calls = _calls(more)
     if content is None and calls is None:
@@ -271,14 +271,6 @@ def _read_message(turn: Mapping[str, Any], speaker: str, index: int) -> list[Mes
         calls = _with_ids(calls_in(text), more)
         text = "" if calls else text
     return [Message(ROLES[word], text, _name(name), calls, more)]
-
-
-def _is_nothing(value: Any) -> bool:
-    """Whether a switch is off or a weight is 0."""
-    return (
-        isinstance(value, (bool, int, float, Number))
-        and (float(value.text) if isinstance(value, Number) else value) == 0
-    )
 
 
 def _name(value: Any) -> str | None:

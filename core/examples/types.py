@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..lossless_json import Number
+from ..lossless_json import is_zero
 
 Role = Literal["system", "user", "assistant", "tool"]
 Format = Literal["alpaca", "sharegpt", "openai", "completion"]
@@ -35,10 +35,7 @@ class Message:
     @property
     def trained(self) -> bool:
         """Whether a model learns this turn: an answer that is not weighted 0."""
-        if self.role != "assistant":
-            return False
-        weight = self.fields.get("weight")
-        return (float(weight.text) if isinstance(weight, Number) else weight) != 0
+        return self.role == "assistant" and not is_zero(self.fields.get("weight"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from faion_finetuner.core.errors import DataError, PathError
 from faion_finetuner.core.examples.files import Prepared, load_prepared, read_examples
-from faion_finetuner.core.examples.types import ChatExample, Message
+from faion_finetuner.core.examples.types import ChatExample, CompletionExample, Message
 
 ROW = {"messages": [{"role": "user", "content": "hi ü"}, {"role": "assistant", "content": "hello"}], "id": 1}
 EXAMPLE = ChatExample((Message("user", "hi ü"), Message("assistant", "hello")), {"id": 1})
@@ -36,8 +36,8 @@ def test_a_json_file_of_one_record_is_one_example(tmp_path: Path):
 
 def test_separators_inside_a_text_do_not_end_a_line(tmp_path: Path):
     row = {"prompt": "a\u2028b\u0085c", "completion": "d"}
-    (example,) = read_examples(write(tmp_path / "a.jsonl", json.dumps(row, ensure_ascii=False)))
-    assert example.prompt == row["prompt"]  # type: ignore[union-attr]
+    found = read_examples(write(tmp_path / "a.jsonl", json.dumps(row, ensure_ascii=False)))
+    assert found == [CompletionExample(row["prompt"], row["completion"])]
 
 
 def test_bad_lines_are_named_by_file_and_line_all_at_once(tmp_path: Path):
