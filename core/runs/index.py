@@ -95,7 +95,8 @@ def _add_folder(path: Path, settings: Settings) -> bool:
         record = RunFolder(path=path).record()
     except RunNotFoundError:
         return False
-    add(Pointer(run_id=record.run_id, run_dir=path, mode=record.mode, request_key=record.request_key), settings)
+    # by the folder's name: the record may say anything, and the pointer is a file of that name
+    add(Pointer(run_id=path.name, run_dir=path, mode=record.mode, request_key=record.request_key), settings)
     return True
 
 

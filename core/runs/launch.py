@@ -20,7 +20,7 @@ from .. import files
 from ..errors import OutputExistsError, PathError, RunStateError
 from ..settings import STATE, Settings
 from . import index, queue, watch
-from .mode import Mode
+from .mode import Mode, load
 from .process import Process
 from .record import ENDED, RunFolder, RunRecord, RunStatus, now
 from .request import RunRequest
@@ -89,20 +89,57 @@ def resume(folder: RunFolder, settings: Settings) -> RunStatus:
     """Start the next attempt of a failed or cancelled run, in the same folder.
 
     Raises:
-        RunStateError: The run is going on, or has succeeded, or another one is writing into its output_dir.
+        RunStateError: The run is going on, or has succeeded, or another one is writing into its output_dir; or its
+            folder was moved, or is of another version.
+        FinetunerError: Its request would be refused by now, such as for a path outside the roots.
         PathError: The run's folder cannot be written.
     """
     with _alone(folder.path, "Free some space, or see that this user may write there, and resume again.", settings):
-        status, record = watch.observe(folder), folder.record()
+        status = watch.observe(folder)
         if status.status not in ("failed", "cancelled"):
             raise RunStateError(
                 f"Run {folder.run_id} is {status.status}; only a failed or cancelled run can be resumed.",
                 "Look at it with `runs` and action status.",
             )
+        record = _proven(folder, settings)
         if settings.state_dir not in folder.path.parents:  # dry runs leave output_dir alone
             _refuse_company(record.output_dir, settings)
         launch_worker(folder, record, status.attempt + 1, settings)
         return folder.status()
+
+
+def _proven(folder: RunFolder, settings: Settings) -> RunRecord:
+    """The record, with all that tells the worker what to read and where to write proven and written anew.
+
+    The file may have been edited, or have come with a copied folder: it has no more rights than a request.
+    """
+    record = folder.record()
+    try:
+        mode: Mode = load(record.address)
+        request = mode.request.model_validate(record.resolved)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise RunStateError(
+            f"'{folder.record_path}' is no run of this version of the program.", "Make its call again with rerun: true."
+        ) from error
+    request = mode.resolve(request, settings)
+    lies_in = folder.path.parent.parent
+    if settings.state_dir not in folder.path.parents and request.output_dir != lies_in:
+        raise RunStateError(
+            f"Run {folder.run_id} was started for '{request.output_dir}', but its folder lies in '{lies_in}'.",
+            f"It was moved or copied; make its call again with output_dir '{lies_in}'.",
+        )
+    proven = record.model_copy(
+        update={
+            "run_id": folder.run_id,
+            "resolved": request.model_dump(mode="json"),
+            "output_dir": request.output_dir,
+            "slot": queue.slot_name() if mode.uses_accelerator(request) else None,
+            "environment": mode.environment(request),
+        }
+    )
+    if proven != record:
+        files.write_model(folder.record_path, proven)
+    return proven
 
 
 @contextlib.contextmanager

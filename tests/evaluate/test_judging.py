@@ -75,6 +75,21 @@ async def test_the_assistant_judges_page_by_page_and_the_result_holds_what_it_fo
     assert "Blind judging" in folder.status().headline
 
 
+async def test_a_copied_evaluation_writes_its_judged_report_beside_itself(
+    evaluations: Evaluations, arguments: dict[str, Any], tmp_path: Path
+):
+    folder = evaluations.finish("out", judge="assistant", **arguments)
+    (tmp_path / "elsewhere").mkdir()
+    record = json.loads(folder.record_path.read_bytes()) | {"output_dir": str(tmp_path / "elsewhere")}
+    folder.record_path.write_text(json.dumps(record))
+    (folder.path.parents[1] / "report.md").unlink()
+    page = await evaluations.runs(action="judge", run_id=folder.run_id)
+    verdicts = {pair["pair"]: "A" for pair in page.result.pairs}
+    await evaluations.runs(action="judge", run_id=folder.run_id, verdicts=verdicts)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (folder.path.parents[1] / "report.md").is_file()
+
+
 async def test_no_page_tells_which_model_wrote_what_nor_holds_both_orders_of_a_pair(
     evaluations: Evaluations, arguments: dict[str, Any]
 ):

@@ -251,7 +251,7 @@ def _report(folder: RunFolder, docket: Docket, ballots: Ballots) -> None:
         return
     files.write_model(folder.result_path, result)
     made = report(result)
-    write_report(made, folder.path, folder.record().output_dir)
+    write_report(made, folder.path, folder.path.parent.parent)  # its output_dir, wherever that lies by now
     folder.write_status(folder.status().model_copy(update={"headline": made.headline}))
 
 
