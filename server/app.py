@@ -26,6 +26,7 @@ from ..tools.catalog import BY_NAME, TOOLS
 from ..tools.schemas import input_schema, output_schema
 from ..tools.spec import Caller, Reply, Tool
 from . import prompts
+from .growing_progress import GrowingProgress
 from .resources import Shelf
 
 NAME = "faion-finetuner"
@@ -109,15 +110,13 @@ async def _dispatch(context: ServerRequestContext, params: CallToolRequestParams
 
 
 def _progress_reporter(context: ServerRequestContext) -> Callable[[RunStatus], Awaitable[None]]:
-    """Tell the client how far the run is; MCP wants each number to be larger than the last."""
-    told = -1.0
+    """Tell the client how far the run is."""
+    growing = GrowingProgress()
 
     async def report(status: RunStatus) -> None:
-        nonlocal told
-        progress = status.progress
-        if progress is not None and progress.done > told:
-            told = progress.done
-            await context.session.report_progress(progress.done, progress.total, progress.message or progress.unit)
+        notice = growing.notice(status.progress) if status.progress is not None else None
+        if notice is not None:
+            await context.session.report_progress(notice.progress, notice.total, notice.message)
 
     return report
 

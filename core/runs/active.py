@@ -30,20 +30,23 @@ class ActiveRun:
         self._stop = threading.Event()
         self._began = time.monotonic()
         self._written = -math.inf
+        self._stage = ""
 
     def progress(self, done: float, total: float | None, unit: str, message: str = "") -> None:
-        """Tell how far the work is; cheap enough to call for every row."""
+        """Tell how far the work is; cheap enough to call for every row. Without a message, the stage's name stays."""
         moment = time.monotonic()
         if moment - self._written < PROGRESS_EVERY_S:
             return
         self._written = moment
         eta_s = (moment - self._began) / done * (total - done) if total and done else None
-        progress = Progress(done=done, total=total, unit=unit, message=message, eta_s=eta_s and round(eta_s, 1))
+        progress = Progress(
+            done=done, total=total, unit=unit, message=message or self._stage, eta_s=eta_s and round(eta_s, 1)
+        )
         self.folder.write_status(self.folder.status().model_copy(update={"progress": progress}))
 
     def stage(self, message: str) -> None:
         """Name what begins now; the clock behind `eta_s` starts anew."""
-        self._began, self._written = time.monotonic(), -math.inf
+        self._began, self._written, self._stage = time.monotonic(), -math.inf, message
         self.progress(0, None, "", message)
         self._written = -math.inf
 
