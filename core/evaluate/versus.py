@@ -174,7 +174,8 @@ def _table(scores: Sequence[ComparedScore], found: Sequence[_Common]) -> str:
     header = ("Score", "Items", "Base", *run_ids, "Best", "Lead over the next", "95% interval", "p (Holm)", "Verdict")
     return table(header, map(_cells, scores)) + (
         "\nThe lead is tested on the same items, best against next best; that of perplexity is in per cent, that of a "
-        f"share in points.\n{NO_BASE if any(row.base is None for row in scores) else ''}{wording.no_interval(scores)}"
+        f"share in points. p decides the verdict; the interval, not corrected, tells how large the lead may be.\n"
+        f"{NO_BASE if any(row.base is None for row in scores) else ''}{wording.no_interval(scores)}"
     )
 
 

@@ -36,7 +36,10 @@ def section(found: Judging | None) -> tuple[str, ...]:
 
 def _bias(found: Judging) -> str:
     """What besides quality may have decided."""
-    said = ["A win is the fine-tuned model's, a tie half a win. The judge did not know which was which."]
+    said = [
+        "A win is the fine-tuned model's, a tie half a win; p of the exact sign test, wins against losses, decides the "
+        "verdict. The judge did not know which was which."
+    ]
     if found.position_flips is not None:
         said.append(
             f"Asked again with the answers exchanged, {found.position_flips} pairs got another verdict: they are ties."

@@ -24,26 +24,39 @@ def section(result: EvaluateResult) -> str:
     else:
         rows += [
             row("Fine-tuned", lambda one, places: number(one.finetuned, places)),
-            row("**Improvement**", lambda one, _: _percent(one.change_percent)),
+            row(_change(measures), lambda one, _: _percent(one.change_percent)),
             row("95% interval", lambda one, _: None if one.ci95 is None else f"{wording.between(one.ci95)}%"),
             row("Detectable", lambda one, _: None if one.detectable is None else f"{one.detectable:.1f}%"),
             row("Verdict", lambda one, _: one.verdict),
         ]
     header = ("Model", "Perplexity", "Loss", "Bits per byte", "Perplexity, prompts included")
-    minus = "" if result.finetuned_path is None else ", so a minus is an improvement"
+    minus = "" if result.finetuned_path is None else ", so a minus is an improvement and a plus a loss"
     note = (
         f"Lower is better{minus}. Perplexity, loss and bits per byte count the answers alone, "
         "the last column all tokens. Bits per byte can be compared between models with different tokenizers."
     )
-    return "\n".join([table(header, rows), note + _size(result.perplexity or result.loss), *_training(result)])
+    told = note + _size(result.perplexity or result.loss) + _p_decides(measures)
+    return "\n".join([table(header, rows), told, *_training(result)])
 
 
 def _measures(result: EvaluateResult) -> tuple[Likelihood | None, ...]:
     return result.perplexity, result.loss, result.bits_per_byte, result.perplexity_all_tokens
 
 
+def _change(measures: tuple[Likelihood | None, ...]) -> str:
+    """Only what fell, or stayed, is called an improvement."""
+    worse = any(one is not None and (one.change_percent or 0) > 0 for one in measures)
+    return "**Change** (plus is worse)" if worse else "**Improvement**"
+
+
 def _of_base(one: Likelihood, places: int) -> str | None:
     return one.base_ci95 and " to ".join(number(end, places) for end in one.base_ci95)
+
+
+def _p_decides(measures: tuple[Likelihood | None, ...]) -> str:
+    if not any(one is not None and wording.seems_otherwise(one) for one in measures):
+        return ""
+    return " Where interval and verdict seem to differ, p of a permutation test (Noreen 1989) decides, below 0.05."
 
 
 def _percent(change: float | None) -> str | None:

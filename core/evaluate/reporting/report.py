@@ -14,8 +14,11 @@ TITLE = "Model Evaluation Report"
 SCORE_HEADER = ("Base", "Fine-tuned", "Delta", "95% interval", "p", "Items", "Flips", "Detectable", "Verdict")
 ALONE_HEADER = ("Base", "95% interval", "Items")
 COMPARED = (
-    "\nDeltas of shares are in percentage points. Verdicts compare both models row by row; p is corrected for the "
-    "number of scores (Holm) before it counts. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
+    "\nDeltas of shares are in percentage points. Both models are compared row by row, and p decides the verdict: of "
+    "the exact McNemar test (1947) where rows are right or wrong, of a permutation test (Noreen 1989) where they are "
+    "graded; corrected for the number of scores (Holm 1979), it must be below 0.05. The interval (Bonett and Price "
+    "2012; bootstrap where graded) tells how large the difference may be; it is not corrected, and not exact for few "
+    "rows. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
     "right. Detectable: the smallest true difference that so many rows would prove in four of five tries.\n"
 )
 
@@ -155,7 +158,7 @@ def _benchmarks(result: EvaluateResult) -> str:
     header, cells = _columns(result)
     rows = ((f"{row.name}, {row.metric}", *cells(row)) for row in result.benchmarks)
     setup = "".join(f"\n- {check.details}" for check in result.checks if check.name in BENCHMARK_CHECKS)
-    return table(("Benchmark", *header), rows) + setup
+    return table(("Benchmark", *header), rows) + wording.p_decides(result.benchmarks) + setup
 
 
 def _scores(result: EvaluateResult) -> str:
@@ -165,7 +168,7 @@ def _scores(result: EvaluateResult) -> str:
     header, cells = _columns(result)
     told = table(("Task", "Metric", *header), ((row.name, wording.label(row), *cells(row)) for row in result.scores))
     if result.finetuned_path is not None:
-        told += COMPARED
+        told += COMPARED + wording.p_decides(result.scores)
         told += wording.no_interval(result.scores)
     return (
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"

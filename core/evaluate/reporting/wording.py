@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from ..result import ComparedScore, EvaluateResult, Interval, Judging, ScoreRow
+from ..comparison import holm
+from ..items import HELD_OUT
+from ..result import ComparedScore, EvaluateResult, Interval, Judging, Likelihood, ScoreRow
 from ..scoring.scores import SCORES
 
 BIG_SCALE = ("bleu", "chrf")
@@ -53,6 +55,32 @@ def no_interval(rows: Iterable[ScoreRow | ComparedScore]) -> str:
     )
 
 
+def p_decides(rows: Iterable[ScoreRow]) -> str:
+    """Of each row of a table whose interval seems to say otherwise, that p decides; nothing where none does."""
+    tested = [row for row in rows if row.p_value is not None]
+    corrected = holm([row.p_value or 0.0 for row in tested])
+    told = [
+        f"{label(row)}{'' if row.name == HELD_OUT else f' of {row.name}'}: its interval "
+        f"{'leaves out' if leaves_out_zero(row.ci95) else 'covers'} 0, but p decides: {p_value(p)} once corrected, so "
+        f"“{row.verdict}”."
+        for row, p in zip(tested, corrected, strict=True)
+        if seems_otherwise(row)
+    ]
+    return "\n" + " ".join(told) + "\n" if told else ""
+
+
+def seems_otherwise(row: ScoreRow | Likelihood) -> bool:
+    """Whether the interval seems to contradict the verdict, which follows p."""
+    if row.ci95 is None or row.verdict in (None, "too few items"):
+        return False
+    return leaves_out_zero(row.ci95) == (row.verdict == "no evidence")
+
+
+def leaves_out_zero(found: Interval | None) -> bool:
+    """Whether the whole interval lies on one side of no difference."""
+    return found is not None and (found.low > 0 or found.high < 0)
+
+
 def flips(row: ScoreRow) -> str | None:
     """Items that only one of the models got right."""
     return None if row.gained is None else f"+{row.gained} -{row.lost}"
@@ -69,7 +97,9 @@ def change(row: ScoreRow) -> str:
     text = f"{label(row)} {verb} from {value(row, row.base)} to {value(row, row.finetuned)}"
     if row.ci95 is None:
         return f"{text} ({row.n} items)."
-    return f"{text} (95% interval of the difference {interval(row)}, {row.n} items)."
+    counts = f"; by p, which decides, {'no evidence' if row.verdict == 'no evidence' else 'proven'}"
+    more = counts if seems_otherwise(row) else ""
+    return f"{text} (95% interval of the difference {interval(row)}, {row.n} items{more})."
 
 
 def _signed(row: ScoreRow, number: float) -> str:
