@@ -10,8 +10,8 @@ from ..models.source import hosted_id
 from ..runs.active import ActiveRun
 from ..runs.record import now
 from ..untrusted import clean
-from . import conclusions, items, tables
-from .findings import breakdown, copies, flips, one_label, overfitting
+from . import conclusions, items, scored, tables
+from .findings import breakdown, copies, flips, one_label, overfitting, tool_calls
 from .hosted.contest import HostedContest
 from .judging import blind
 from .judging.bill import JudgeBill
@@ -54,6 +54,7 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     learned = (
         *one_label.check(subject, finetuned, request.seed),
         *copies.check(subject, base, finetuned),
+        *tool_calls.check(subject, base, finetuned),
         *overfitting.check(found.training),
     )
     fields = tables.fill(subject, base, finetuned, request) | {
@@ -103,12 +104,19 @@ def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> li
         Sample(
             prompt=_readable(subject.examples[row]),
             reference=subject.references[row],
-            base=base.answers[i].text,
-            finetuned=finetuned.answers[i].text if finetuned else None,
+            base=_said(subject, base, i),
+            finetuned=_said(subject, finetuned, i) if finetuned else None,
             flip=flip,
         )
         for i, (row, flip) in enumerate(zip(subject.asked, flips.flips(subject, base, finetuned), strict=True))
     ]
+
+
+def _said(subject: Subject, one: Measured, place: int) -> str:
+    """An answer as people read it; where there are tools, with all that marks a call."""
+    answer = one.answers[place]
+    about_tools = subject.wanted(subject.asked[place])[1] is not None
+    return scored.written(answer) if about_tools and not subject.reader.beside else answer.text
 
 
 def _shown(samples: list[Sample], subject: Subject, request: EvaluateRequest) -> tuple[Sample, ...]:

@@ -10,7 +10,7 @@ from .. import files
 from ..schema import Model
 from .scoring.scores import find
 
-if TYPE_CHECKING:  # both import torch, and runs are compared where it is not loaded
+if TYPE_CHECKING:  # both import torch, as scored does, and runs are compared where it is not loaded
     from .measured import Measured
     from .subject import Subject
 
@@ -73,18 +73,18 @@ def _likelihood(keys: Sequence[str], base: "Measured", finetuned: "Measured") ->
 
 
 def _texts(keys: Sequence[str], subject: "Subject", base: "Measured", finetuned: "Measured") -> Iterator[ScoreItems]:
-    references = [subject.references[i] for i in subject.asked]
+    from . import scored
+
     for name in subject.choice.scores:
         score = find(name)
-        rows = score.rows
         yield ScoreItems(
             name=HELD_OUT,
             metric=name,
             kind="text",
             higher_is_better=score.statistic.higher_is_better,
-            keys=tuple(keys[i] for i in subject.asked),
-            base=_plain(rows([answer.text for answer in base.answers], references)),
-            finetuned=_plain(rows([answer.text for answer in finetuned.answers], references)),
+            keys=tuple(keys[subject.asked[place]] for place in scored.places(subject, score)),
+            base=_plain(scored.item_rows(subject, score, base)),
+            finetuned=_plain(scored.item_rows(subject, score, finetuned)),
         )
 
 

@@ -25,7 +25,7 @@ RESULTS = ("adapter", "model", "merged")  # what train and merge leave in their 
 
 METRICS = (
     "perplexity", "loss", "exact_match", "accuracy", "f1", "number_match", "json_valid", "json_fields", "token_f1",
-    "bleu", "chrf", "rouge",
+    "bleu", "chrf", "rouge", "tool_calls",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class EvaluateRequest(RunRequest):
 
     metrics: tuple[str, ...] | None = None
     """Of perplexity, loss, exact_match, accuracy, f1, number_match, json_valid, json_fields, token_f1, bleu, chrf,
-    rouge, installed scorers. Default: by the data."""
+    rouge, tool_calls, installed scorers. Default: by the data."""
 
     benchmarks: tuple[str, ...] = ()
     """lm-eval task names, e.g. mmlu, hellaswag; data from the hub or benchmarks_dir."""

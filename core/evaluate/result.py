@@ -10,7 +10,7 @@ from ..schema import Model
 
 Verdict = Literal["improved", "regressed", "no evidence", "too few items"]
 Finding = Literal["improved", "regressed", "mixed", "no evidence", "too few items", "base only", "not trustworthy"]
-AnswerKind = Literal["labels", "json", "numbers", "short text", "text"]
+AnswerKind = Literal["labels", "json", "numbers", "short text", "text", "tool calls"]
 Flip = Literal["gained", "lost"]
 Judge = Literal["none", "assistant", "human", "endpoint"]
 Choice = Literal["A", "B", "tie", "both bad"]

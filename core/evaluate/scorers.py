@@ -34,6 +34,8 @@ class Scorer:
     """As reports print it."""
     right_or_wrong: bool
     higher_is_better: bool
+    tool_calls: bool = False
+    """Whether it scores the rows with tools in place of those with text."""
 
     def __call__(self, answer: str, reference: str) -> float:
         """The function's number.
@@ -53,17 +55,21 @@ class Scorer:
         return value
 
 
-def scorer(label: str, *, right_or_wrong: bool = False, higher_is_better: bool = True) -> Callable[[Function], Scorer]:
+def scorer(
+    label: str, *, right_or_wrong: bool = False, higher_is_better: bool = True, tool_calls: bool = False
+) -> Callable[[Function], Scorer]:
     """Make a function of (answer, reference) a score.
 
     Args:
         label: What reports call it.
         right_or_wrong: Whether it gives only 0 and 1; then flips are counted, and the exact McNemar test applies.
         higher_is_better: Whether more of it is good.
+        tool_calls: Whether it scores the rows with tools. It then gets the calls of both as JSON lists of
+            {name, arguments}; [] where none is made, {unreadable: why} for a call that cannot be read.
     """
 
     def made(function: Function) -> Scorer:
-        return Scorer(function, label, right_or_wrong, higher_is_better)
+        return Scorer(function, label, right_or_wrong, higher_is_better, tool_calls)
 
     return made
 

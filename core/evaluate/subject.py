@@ -10,9 +10,12 @@ from ..examples.files import read_examples
 from ..examples.types import CompletionExample, Example, answer_of
 from ..settings import Settings
 from . import training_rows
+from .call_reader import ANY, Reader
+from .expected_calls import Expected, expected_of, is_of, prompts_check, reference_of
 from .findings import leakage
 from .request import EvaluateRequest
-from .scoring.choice import Choice, choose
+from .scoring.choice import Choice, Tooled, choose
+from .scoring.scores import Of, find
 from .training_rows import TrainingRows
 
 MAX_NEW_TOKENS = 1_024
@@ -50,6 +53,14 @@ class Subject:
     checks: tuple[Check, ...]
     answer_bytes: tuple[int, ...] = ()
     """UTF-8 bytes of what is learned in each row, the template's marks not counted; empty for hosted models."""
+    expected: tuple[Expected | None, ...] = ()
+    """What each row expects where there are tools; empty: no row is about tools."""
+    reader: Reader = ANY
+    """Of the calls in answers."""
+
+    def wanted(self, row: int) -> tuple[str, Expected | None]:
+        """The reference of a row, and what it expects where there are tools."""
+        return self.references[row], self.expected[row] if self.expected else None
 
 
 def draw_rows(request: EvaluateRequest) -> Drawn:
@@ -65,7 +76,10 @@ def draw_rows(request: EvaluateRequest) -> Drawn:
     for example in found:
         first.setdefault(_said(example), example)
     rows = list(first.values())
-    choice = choose([answer for answer in map(answer_of, rows) if answer.strip()], request.metrics)
+    wanted = [(answer_of(row), expected_of(row)) for row in rows]
+    texts = [text for text, expected in wanted if is_of("text", text, expected)]
+    tooled = Tooled(*(sum(is_of(of, *one) for one in wanted) for of in ("calls", "no calls")))
+    choice = choose(texts, request.metrics, tooled)
     drawn = tuple(rows[i] for i in _positions(len(rows), request.limit, request.seed))
     training = training_rows.find(request, Settings.from_environment())
     return Drawn(len(found), len(found) - len(rows), drawn, choice, training)
@@ -98,14 +112,15 @@ def subject_of(
     """
     limit = min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS)
     fitting = [i for i in range(len(usable)) if room is None or room[i] >= limit]
-    textual = [i for i in fitting if answer_of(usable[i]).strip()]
-    choice = drawn.choice if textual else replace(drawn.choice, scores=())
-    wanted = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
-    asked = textual if choice.scores else (textual or fitting)[:wanted]
+    expected, references = tuple(map(expected_of, usable)), tuple(map(reference_of, usable))
+    choice, scored = _scored(drawn.choice, [(references[i], expected[i]) for i in fitting])
+    answered = [i for i in fitting if references[i].strip()]
+    shown = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
+    asked = [fitting[place] for place in scored] if scored else (answered or fitting)[:shown]
     return Subject(
         examples=tuple(usable),
         prompts=tuple(prompts),
-        references=tuple(answer_of(example) for example in usable),
+        references=references,
         choice=choice,
         asked=tuple(asked),
         shown=tuple(_positions(len(asked), request.samples, request.seed)),
@@ -113,12 +128,22 @@ def subject_of(
         training=drawn.training,
         checks=(
             _rows_check(drawn, len(usable)),
-            *_unasked_check(len(usable) - len(fitting)),
-            *_textless_check(sum(not answer_of(example).strip() for example in usable)),
+            *_unasked_check([left for left in room or () if left < limit]),
+            *_textless_check(sum(not reference.strip() for reference in references)),
+            *prompts_check(expected, prompts),
             *((leakage.held_out(usable, drawn.training, request.data_path),) if request.finetuned_path else ()),
             *_unfit_check(drawn.choice),
         ),
+        expected=expected if any(expected) else (),
     )
+
+
+def _scored(choice: Choice, rows: Sequence[tuple[str, Expected | None]]) -> tuple[Choice, list[int]]:
+    """The choice without the scores that none of the rows is left for, and the places of those that any is for."""
+    kinds: dict[str, Of] = {name: find(name).of for name in choice.scores}
+    there: set[Of] = {of for of in kinds.values() if any(is_of(of, *row) for row in rows)}
+    left = tuple(name for name, of in kinds.items() if of in there)
+    return replace(choice, scores=left), [i for i, row in enumerate(rows) if any(is_of(of, *row) for of in there)]
 
 
 def _positions(n: int, limit: int | None, seed: int) -> list[int]:
@@ -146,15 +171,25 @@ def _rows_check(drawn: Drawn, usable: int) -> Check:
     )
 
 
-def _unasked_check(count: int) -> tuple[Check, ...]:
-    details = f"{count} prompts leave no room for an answer in the model's window: their rows count in the loss alone."
+def _unasked_check(room: Sequence[int]) -> tuple[Check, ...]:
+    """By the tokens that are left beside the prompts that are not asked; below 0 for those beyond the window."""
+    count, beyond = len(room), sum(left < 0 for left in room)
+    details = (
+        f"{count} prompts leave no room for an answer in the model's window: their rows are not answered, and count "
+        "in the loss alone."
+    )
+    if beyond:
+        details += (
+            f" {beyond} are longer than the window itself, the longest by {-min(room):,} tokens: of these, what "
+            "stands before the window is not read."
+        )
     step = "Shorten those prompts, or drop the rows with prepare's max_length."
     return _warned("prompts_fit", count, details, step)
 
 
 def _textless_check(count: int) -> tuple[Check, ...]:
-    details = f"{count} rows end in a tool call or an empty answer, which no text score fits: they count in the loss."
-    step = "Judge by perplexity how well the model calls tools; evaluate these rows alone to read its calls."
+    details = f"{count} rows end in an empty answer, which no score fits: they count in the loss alone."
+    step = "Drop them, or write what is to be answered; prepare tells why an answer is empty."
     return _warned("answers_with_text", count, details, step)
 
 

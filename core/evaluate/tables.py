@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .comparison import PERPLEXITY, Comparison, Statistic, compare, holm, judge, rows_of, statistic_of
+from . import scored
+from .comparison import PERPLEXITY, Comparison, Flips, Statistic, compare, holm, judge, rows_of, statistic_of
 from .measured import Measured
 from .probes import gate
 from .request import EvaluateRequest
@@ -102,12 +103,11 @@ def _finite(value: float | None) -> float | None:
 def _score_rows(
     subject: Subject, base: Measured, finetuned: Measured | None, request: EvaluateRequest
 ) -> tuple[ScoreRow, ...]:
-    references = [subject.references[i] for i in subject.asked]
     found = []
     for name in subject.choice.scores:
         score = find(name)
-        rows = score.rows([answer.text for answer in base.answers], references)
-        others = score.rows([answer.text for answer in finetuned.answers], references) if finetuned else None
+        rows = scored.item_rows(subject, score, base)
+        others = scored.item_rows(subject, score, finetuned) if finetuned else None
         found.append((name, score.statistic.higher_is_better, compare(score.statistic, rows, others, request.seed)))
     return _judged("held-out rows", found)
 
@@ -119,6 +119,9 @@ def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[Score
     rows = []
     for metric, higher, comparison in found:
         verdict = judge(comparison, next(adjusted), higher) if comparison.p_value is not None else None
+        flips = comparison.flips
+        if flips and not higher:  # 1 is then the wrong one
+            flips = Flips(gained=flips.lost, lost=flips.gained)
         rows.append(
             ScoreRow(
                 name=name,
@@ -130,8 +133,8 @@ def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[Score
                 ci95=comparison.ci95,
                 p_value=comparison.p_value,
                 detectable=comparison.detectable,
-                gained=comparison.flips and comparison.flips.gained,
-                lost=comparison.flips and comparison.flips.lost,
+                gained=flips and flips.gained,
+                lost=flips and flips.lost,
                 n=comparison.n,
                 verdict=verdict,
                 higher_is_better=higher,

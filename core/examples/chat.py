@@ -89,6 +89,7 @@ class ChatTokenizer:
     Attributes:
         engine: Whose tokens `encode_many` and `count_many` give at present.
         engine_reason: Why they are not tuetoken's; None when they are.
+        folder: Where it lies.
     """
 
     engine: Literal["tuetoken", "tokenizers"] = "tokenizers"
@@ -100,7 +101,7 @@ class ChatTokenizer:
         Raises:
             ModelError: There is neither a chat template nor a token to end a turn with, or the template is not Jinja.
         """
-        self._path = files.path
+        self._path, self.folder = files.path, files.path.parent
         self._tokenizer = files.tokenizer
         self._fast: FastTokens | None = None
         self._sample: list[str] | None = []  # until the engine is chosen

@@ -24,6 +24,14 @@ class Generation:
     """Tokens of the answer, the end token not counted."""
     refused: bool = False
     """Whether a hosted model, or its provider, refused to answer."""
+    raw: str | None = None
+    """The text with its special tokens, or a hosted model's tool calls as JSON; None where there are none."""
+
+
+def generation_of(tokenizer: ChatTokenizer, ids: Sequence[int], *, stopped: bool) -> Generation:
+    """The answer that these tokens are; the end token is not among them."""
+    text, raw = tokenizer.decode(ids), tokenizer.decode(ids, skip_special=False)
+    return Generation(text, stopped, len(ids), raw=None if raw == text else raw)
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ def generate(
                 if on_done:
                     on_done(len(results) + len(rows) - unfinished)
             for row in rows:
-                results[row.index] = Generation(tokenizer.decode(row.ids), row.stopped, len(row.ids))
+                results[row.index] = generation_of(tokenizer, row.ids, stopped=row.stopped)
     return [results[index] for index in range(len(prompts))]
 
 

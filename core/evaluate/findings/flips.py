@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from .. import scored
 from ..measured import Measured
 from ..result import Flip, Sample
 from ..scoring.scores import find
@@ -11,15 +12,16 @@ ORDER: tuple[Flip, ...] = ("lost", "gained")  # what got worse is read first
 
 
 def flips(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Flip | None]:
-    """For each row that was answered; by the first score that is right or wrong, None throughout without one."""
+    """For each row that was answered; by the first score that is right or wrong, None for rows that are not of it."""
+    found: list[Flip | None] = [None] * len(subject.asked)
     score = next((one for one in map(find, subject.choice.scores) if one.statistic.binary), None)
     if score is None or finetuned is None:
-        return [None] * len(subject.asked)
-    references = [subject.references[i] for i in subject.asked]
-    before, after = (
-        score.rows([answer.text for answer in one.answers], references)[:, 0] == 1 for one in (base, finetuned)
-    )
-    return [_flip(was, now) for was, now in zip(before.tolist(), after.tolist(), strict=True)]
+        return found
+    right = float(score.statistic.higher_is_better)
+    before, after = (scored.item_rows(subject, score, one)[:, 0] == right for one in (base, finetuned))
+    for place, was, now in zip(scored.places(subject, score), before.tolist(), after.tolist(), strict=True):
+        found[place] = _flip(was, now)
+    return found
 
 
 def _flip(was_right: bool, is_right: bool) -> Flip | None:

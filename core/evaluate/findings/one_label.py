@@ -15,7 +15,8 @@ def check(subject: Subject, finetuned: Measured | None, seed: int) -> tuple[Chec
 
     A base that names no label at all is easily beaten; this bar is not.
     """
-    if finetuned is None or "accuracy" not in subject.choice.scores or len(subject.asked) < MIN_ITEMS:
+    labelled = subject.choice.kind == "labels" and "accuracy" in subject.choice.scores
+    if finetuned is None or not labelled or len(subject.asked) < MIN_ITEMS:
         return ()
     labels = [text_match.label(subject.references[i]) for i in subject.asked]
     ((most, count),) = Counter(labels).most_common(1)

@@ -39,12 +39,19 @@ class Answer(Model):
     asked: str = ""
     """Digest of the question: the data may have changed before a resume."""
     text: str
+    calls: str | None = None
+    """The tool calls beside the text, as JSON; None without any."""
     cut: bool = False
     refused: bool = False
     not_taken: str | None = None
     """Why the provider did not take the question."""
     read_tokens: int
     written_tokens: int
+
+    @property
+    def said(self) -> str:
+        """The text, and the calls behind it."""
+        return "\n".join(filter(None, [self.text, self.calls]))
 
 
 class HostedContest:
@@ -134,14 +141,15 @@ class HostedContest:
             return Answer(
                 question=number, text="", refused=True, not_taken=refusal.problem, read_tokens=0, written_tokens=0
             )
-        written = reply.written_tokens
+        written, calls = reply.written_tokens, json.dumps(reply.tool_calls) if reply.tool_calls else ""
         return Answer(
             question=number,
             text=reply.text,
+            calls=calls or None,
             cut=reply.cut,
             refused=reply.refused,
             read_tokens=expected if reply.read_tokens is None else reply.read_tokens,
-            written_tokens=self._count(reply.text) if written is None else written,
+            written_tokens=self._count(reply.text + calls) if written is None else written,
         )
 
     def _measured(self, answers: Sequence[Answer]) -> Measured:
@@ -149,7 +157,8 @@ class HostedContest:
         return Measured(
             likelihoods=(),
             answers=tuple(
-                Generation(one.text, not one.cut, one.written_tokens, refused=one.refused) for one in answers[:rows]
+                Generation(one.said, not one.cut, one.written_tokens, refused=one.refused, raw=one.calls)
+                for one in answers[:rows]
             ),
             probes=letters.graded([one.text for one in answers[rows:]]),
             benchmarks=(),

@@ -1,15 +1,19 @@
 """The held-out rows as requests, for models that answer over the network."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from ... import lossless_json
 from ...errors import DataError
+from ...examples.chat import tools_of
 from ...examples.convert import to_record
-from ...examples.types import ChatExample, Example, Message, answer_of, prompt_of
+from ...examples.types import ChatExample, Example, Message, prompt_of
 from ...models.hosted.tokens import TokenCounter
+from ..call_reader import HOSTED
+from ..expected_calls import reference_of
 from ..request import EvaluateRequest
 from ..subject import Subject, draw_rows, subject_of
 
@@ -23,15 +27,16 @@ def read_hosted(request: EvaluateRequest, counter: TokenCounter) -> Subject:
         DataError: The file has no row with a prompt and an answer.
     """
     drawn = draw_rows(request)
-    usable = [(one, body) for one in drawn.examples if answer_of(one).strip() and (body := _body(one)) is not None]
+    usable = [(one, body) for one in drawn.examples if reference_of(one).strip() and (body := _body(one)) is not None]
     if not usable:
         raise DataError(
             f"None of the {len(drawn.examples)} rows has a prompt and an answer.",
             "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
         )
     examples = [example for example, _ in usable]
-    longest = max(counter.at_most(answer_of(example)) for example in examples)
-    return subject_of(request, drawn, examples, [orjson.dumps(body).decode() for _, body in usable], longest)
+    longest = max(counter.at_most(reference_of(example)) for example in examples)
+    prompts = [orjson.dumps(body).decode() for _, body in usable]
+    return replace(subject_of(request, drawn, examples, prompts, longest), reader=HOSTED)
 
 
 def _body(example: Example) -> dict[str, Any] | None:
@@ -42,6 +47,6 @@ def _body(example: Example) -> dict[str, Any] | None:
         return None
     record = to_record(ChatExample(messages=messages), "openai")
     sent = [{name: turn[name] for name in SENT if name in turn} for turn in record["messages"]]
-    tools = example.fields.get("tools")
-    body = {"messages": sent} | ({"tools": tools} if isinstance(tools, list) and tools else {})
+    tools = tools_of(example)
+    body = {"messages": sent} | ({"tools": tools} if tools else {})
     return json.loads(lossless_json.dumps(body))  # numbers as the network has them

@@ -7,7 +7,7 @@ from ...checks import Check
 from ...errors import ModelError
 from ...examples.chat import ChatTokenizer
 from ...examples.mask import NOT_TRAINED, Tokenized
-from ...models.generate import Generation
+from ...models.generate import Generation, generation_of
 from ...models.gguf.engines import Text
 from ...models.gguf.model import GgufModel
 from ...models.gguf.summary import summarise, vocabulary
@@ -53,7 +53,7 @@ class GgufContestant:
         if not prompts:
             return []
         found = self._model.answers(prompts, max_new_tokens, on_done)
-        return [Generation(self._tokenizer.decode(one.ids), one.stopped, len(one.ids)) for one in found]
+        return [generation_of(self._tokenizer, one.ids, stopped=one.stopped) for one in found]
 
     def choices(self, items: Sequence[Choices], on_done: OnDone) -> list[list[float]]:
         """See Contestant."""

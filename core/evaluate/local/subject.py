@@ -15,7 +15,8 @@ from ...examples.types import answer_of
 from ...models.source import local_path, read_config, resolve_model
 from ...settings import Settings
 from ...untrusted import quote
-from .. import training_rows
+from .. import call_reader, training_rows
+from ..expected_calls import reference_of
 from ..request import EvaluateRequest, is_adapter
 from ..subject import Subject, draw_rows, subject_of
 
@@ -68,12 +69,15 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     trained = training_rows.sample(drawn.training.examples, len(examples), request.seed)
     texts = [answer_of(example) for example in examples]
     longest = max(
-        count if text.strip() else tokens.trained_tokens  # a tool call is no text, but is written all the same
-        for text, count, (_, tokens) in zip(texts, tokenizer.count_many(texts), usable, strict=True)
+        # calls stand beside the text, and are written all the same
+        count if text.strip() and text == reference_of(example) else tokens.trained_tokens
+        for text, count, (example, tokens) in zip(texts, tokenizer.count_many(texts), usable, strict=True)
     )
     subject = subject_of(request, drawn, examples, prompts, longest, _room(base_path, tokenizer, prompts))
+    answer_bytes = tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)
+    reader = call_reader.learn(tokenizer) if subject.expected else subject.reader
     return LocalSubject(
-        subject=replace(subject, answer_bytes=tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)),
+        subject=replace(subject, answer_bytes=answer_bytes, reader=reader),
         base_path=base_path,
         tokenizer=tokenizer,
         tokenized=tuple(tokens for _, tokens in usable),

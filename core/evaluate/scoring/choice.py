@@ -1,8 +1,9 @@
-"""Which text scores fit the answers, decided from the references and said with the reason."""
+"""Which scores fit the answers, decided from the references and said with the reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from ..result import AnswerKind
 from . import scores, text_match
@@ -19,6 +20,7 @@ FITTING: dict[AnswerKind, tuple[str, ...]] = {
     "numbers": ("number_match",),
     "short text": ("exact_match", "token_f1", "chrf"),
     "text": ("bleu", "chrf", "rouge1", "rouge2", "rougeL"),
+    "tool calls": ("tool_match", "tool_name", "tool_arguments", "tool_missed", "tool_overcall"),
 }
 NEEDS: dict[str, AnswerKind] = {
     "accuracy": "labels",
@@ -27,14 +29,14 @@ NEEDS: dict[str, AnswerKind] = {
     "json_fields": "json",
     "number_match": "numbers",
 }
-"""Scores that mean nothing for other answers."""
+"""Scores of text that mean nothing for other answers."""
 
 ROUGE: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The text scores to compute."""
+    """The scores to compute."""
 
     kind: AnswerKind
     reason: str
@@ -43,38 +45,66 @@ class Choice:
     """Metrics that were asked for but mean nothing here."""
 
 
-def choose(references: Sequence[str], asked: Sequence[str] | None) -> Choice:
-    """The text scores that fit the references, or those of the asked ones that do.
+class Tooled(NamedTuple):
+    """How many rows are about tools."""
+
+    calling: int = 0
+    """Rows whose reference calls one."""
+    idle: int = 0
+    """Rows with tools whose reference answers without a call."""
+
+
+NO_TOOLS = Tooled()
+
+
+def choose(references: Sequence[str], asked: Sequence[str] | None, tooled: Tooled = NO_TOOLS) -> Choice:
+    """The scores that fit the references, or those of the asked ones that do.
 
     Args:
-        references: All held-out answers.
+        references: All held-out answers that are texts.
         asked: The request's metrics; None leaves the choice to the data.
+        tooled: How many rows are about tools.
     """
-    kind, reason = _kind(references)
+    of_text, reason = _kind(references)
+    kind, there = of_text, _there(references, tooled)
+    if tooled.calling:
+        kind = "tool calls"
+        others = f"; of the others, {reason}" if references else ""
+        reason = f"{tooled.calling} of {tooled.calling + len(references)} reference answers call tools{others}"
     latin = _is_latin(references)
     if asked is None:
-        fitting: tuple[str, ...] = FITTING[kind]
+        fitting = [name for name in (*FITTING["tool calls"], *FITTING[of_text]) if scores.find(name).of in there]
         if not latin and set(ROUGE) & set(fitting):
-            fitting = tuple(name for name in fitting if name not in ROUGE)
+            fitting = [name for name in fitting if name not in ROUGE]
             reason += "; ROUGE is left out, since it counts only words in Latin letters"
-        return Choice(kind, reason, fitting, ())
-    names: list[str] = [name for metric in asked for name in _expand(metric)]
-    for name in names:
-        scores.find(name)  # what cannot be imported is said before anything is measured
-    unfit: set[str] = {name for name in names if NEEDS.get(name, kind) != kind}
+        return Choice(kind, reason, tuple(fitting), ())
+    # What cannot be imported is said before anything is measured
+    names = {name: scores.find(name).of for metric in asked for name in _expand(metric, there)}
+    unfit = {name for name, of in names.items() if of not in there or NEEDS.get(name, of_text) != of_text}
     if not latin:
-        unfit |= set(ROUGE) & set(names)
+        unfit |= set(ROUGE) & names.keys()
     return Choice(
         kind, reason, tuple(name for name in names if name not in unfit), tuple(name for name in names if name in unfit)
     )
 
 
-def _expand(metric: str) -> tuple[str, ...]:
+def _there(references: Sequence[str], tooled: Tooled) -> set[scores.Of]:
+    """The kinds of rows that there are."""
+    found: dict[scores.Of, int] = {
+        "text": len(references), "calls": tooled.calling, "no calls": tooled.idle, "tools": sum(tooled),
+    }  # fmt: skip
+    return {of for of, count in found.items() if count}
+
+
+def _expand(metric: str, there: set[scores.Of]) -> tuple[str, ...]:
     match metric:
         case "perplexity" | "loss":
             return ()
         case "rouge":
             return ROUGE
+        case "tool_calls":
+            whole = FITTING["tool calls"]
+            return tuple(name for name in whole if scores.find(name).of in there) or whole
         case _:
             return (metric,)
 

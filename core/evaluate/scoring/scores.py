@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .. import scorers
 from ..comparison import MEAN, SHARE, Array, Statistic, rows_of
-from . import text_match
+from . import call_match, text_match
 
 Texts = Sequence[str]
+Of = Literal["text", "calls", "no calls", "tools"]
+"""Rows by their reference: a text; calls of tools; none of the tools that there are; either of the last two.
+
+A score of text gets both texts, each other score both as the JSON list of calls that `Called.as_json` writes.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Score:
     rows: Callable[[Texts, Texts], Array]
     """From answers and references, in the same order, to item rows."""
     statistic: Statistic
+    of: Of = "text"
+    """The rows that it is computed on."""
 
 
 SCORES: dict[str, Score] = {}
@@ -38,9 +45,8 @@ def find(name: str) -> Score:
     if name not in SCORES:
         found = scorers.load(name)
         shape = SHARE if found.right_or_wrong else MEAN
-        SCORES[name] = Score(
-            found.label, partial(_each, found), replace(shape, higher_is_better=found.higher_is_better)
-        )
+        statistic = replace(shape, higher_is_better=found.higher_is_better)
+        SCORES[name] = Score(found.label, partial(_each, found), statistic, "tools" if found.tool_calls else "text")
     return SCORES[name]
 
 
@@ -48,11 +54,13 @@ def _each(function: Callable[[str, str], float], answers: Texts, references: Tex
     return rows_of([function(a, r) for a, r in zip(answers, references, strict=True)])
 
 
-def score(name: str, label: str, statistic: Statistic) -> Callable[..., Callable[[Texts, Texts], Array]]:
+def score(
+    name: str, label: str, statistic: Statistic, of: Of = "text"
+) -> Callable[..., Callable[[Texts, Texts], Array]]:
     """Register the decorated function, which makes item rows, as a score."""
 
     def register(rows: Callable[[Texts, Texts], Array]) -> Callable[[Texts, Texts], Array]:
-        SCORES[name] = Score(label, rows, statistic)
+        SCORES[name] = Score(label, rows, statistic, of)
         return rows
 
     return register
@@ -118,7 +126,12 @@ def json_valid(answers: Texts, references: Texts) -> Array:
     return _share(lambda a, _: text_match.as_json(a) is not None, answers, references)
 
 
-@score("json_fields", "JSON fields F1", Statistic(value=lambda sums: 2 * sums[..., 0] / (sums[..., 1] + sums[..., 2])))
+MICRO_F1 = Statistic(value=lambda sums: 2 * sums[..., 0] / (sums[..., 1] + sums[..., 2]))
+"""Of rows (in common, in the answer, in the reference)."""
+FEWER_IS_BETTER = replace(SHARE, higher_is_better=False)
+
+
+@score("json_fields", "JSON fields F1", MICRO_F1)
 def json_fields(answers: Texts, references: Texts) -> Array:
     """Fields (path and value) in common, in the answer, in the reference: micro-averaged F1.
 
@@ -130,6 +143,40 @@ def json_fields(answers: Texts, references: Texts) -> Array:
         wanted = text_match.json_leaves(text_match.embedded_json(reference))
         rows.append(((given & wanted).total(), given.total(), wanted.total()))
     return np.asarray(rows, dtype=np.float64)
+
+
+@score("tool_match", "Tool calls right", SHARE, "calls")
+def tool_match(answers: Texts, references: Texts) -> Array:
+    """1 where just the expected calls are made, with arguments equal as JSON, in any order.
+
+    As BFCL matches calls (Patil et al. 2025), but for texts, of which it forgives case and punctuation.
+    """
+    return _share(call_match.right, answers, references)
+
+
+@score("tool_name", "Tool names right", SHARE, "calls")
+def tool_name(answers: Texts, references: Texts) -> Array:
+    """1 where just the expected tools are called, whatever the arguments."""
+    return _share(call_match.names_right, answers, references)
+
+
+@score("tool_arguments", "Tool arguments F1", MICRO_F1, "calls")
+def tool_arguments(answers: Texts, references: Texts) -> Array:
+    """Arguments (tool, path and value) in common, in the answer, in the reference: micro-averaged F1."""
+    counts = [call_match.argument_counts(a, r) for a, r in zip(answers, references, strict=True)]
+    return np.asarray(counts, dtype=np.float64)
+
+
+@score("tool_missed", "Tool calls missed", FEWER_IS_BETTER, "calls")
+def tool_missed(answers: Texts, references: Texts) -> Array:
+    """1 where no call is made, though one is expected."""
+    return _share(lambda a, _: not call_match.calls(a), answers, references)
+
+
+@score("tool_overcall", "Needless tool calls", FEWER_IS_BETTER, "no calls")
+def tool_overcall(answers: Texts, references: Texts) -> Array:
+    """1 where a call is made or begun, though the reference answers without; BFCL's irrelevance, turned round."""
+    return _share(lambda a, _: bool(call_match.calls(a)), answers, references)
 
 
 @score("token_f1", "Token F1", MEAN)

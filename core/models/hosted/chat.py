@@ -26,6 +26,8 @@ class Reply:
     """Tokens of the prompt, as the provider bills them; None when it does not say."""
     written_tokens: int | None
     """Tokens of the answer, those that the model thought in among them; None when the provider does not say."""
+    tool_calls: Sequence[Any] = ()
+    """What it gives as calls beside the words, unchecked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _read(answer: object) -> Reply:
         choice = found["choices"][0]
         message = choice["message"]
         content, refusal = message.get("content"), message.get("refusal")
-        ended = choice.get("finish_reason")
+        ended, calls = choice.get("finish_reason"), message.get("tool_calls")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Malformed("The provider answered without a message.", "Try again; see its status page.") from None
     usage = found.get("usage")
@@ -101,6 +103,7 @@ def _read(answer: object) -> Reply:
         refused=bool(refusal) or ended == "content_filter",
         read_tokens=_count(used.get("prompt_tokens")),
         written_tokens=_count(used.get("completion_tokens")),
+        tool_calls=calls if isinstance(calls, list) else (),
     )
 
 
