@@ -102,7 +102,7 @@ def _judged(
 def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Sample]:
     return [
         Sample(
-            prompt=_readable(subject.examples[row]),
+            prompt=_readable(subject.questions[row]),
             reference=subject.references[row],
             base=_said(subject, base, i),
             finetuned=_said(subject, finetuned, i) if finetuned else None,

@@ -1,7 +1,7 @@
 """What a row expects where there are tools: the calls of its last answer, or none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -47,6 +47,34 @@ def expected_of(example: Example) -> Expected | None:
 def _answer(example: ChatExample) -> Message | None:
     place = len(prompt_of(example))
     return example.messages[place] if place < len(example.messages) else None
+
+
+def questions_of(rows: Sequence[Example]) -> tuple[Example, ...]:
+    """What is asked: the last answer of every row, then that which called tools in rows whose last answer does not.
+
+    Such a row ends in words about what the tools said. Of several answers with calls the last is taken, so that no
+    score counts a row twice: its tests want rows that are independent.
+    """
+    return (*rows, *(part for row in rows if isinstance(row, ChatExample) and (part := _up_to_calls(row)) is not None))
+
+
+def _up_to_calls(row: ChatExample) -> ChatExample | None:
+    last = len(prompt_of(row))
+    calling = [place for place, one in enumerate(row.messages) if one.trained and place <= last and _calls(one)]
+    if not calling or calling[-1] == last or not any(one.content for one in row.messages[: calling[-1]]):
+        return None
+    return replace(row, messages=row.messages[: calling[-1] + 1])
+
+
+def _calls(answer: Message) -> bool:
+    return bool(answer.tool_calls) or any(form.open and form.open in answer.content for form in FORMS)
+
+
+def earlier_check(questions: Sequence[Example], rows: Sequence[Example]) -> tuple[Check, ...]:
+    """That more is asked than the last answers."""
+    more = len(questions) - len(rows)
+    details = f"In {more} rows an answer before the last calls tools; the last such answer is asked for as well."
+    return (Check(name="earlier_calls", status="pass", details=details, count=more),) if more else ()
 
 
 def reference_of(example: Example) -> str:

@@ -43,8 +43,10 @@ def collect(subject: "Subject", base: "Measured", finetuned: "Measured") -> Item
     """The items of an evaluation of both models."""
     keys = [_key(p, r) for p, r in zip(subject.prompts, subject.references, strict=True)]
     parts = (
-        _likelihood(keys, base, finetuned), _texts(keys, subject, base, finetuned), _benchmarks(base, finetuned),
-    )  # fmt: skip
+        _likelihood(keys[: len(subject.examples)], base, finetuned),
+        _texts(keys, subject, base, finetuned),
+        _benchmarks(base, finetuned),
+    )
     return Items(scores=tuple(score for part in parts for score in part))
 
 

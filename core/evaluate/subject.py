@@ -11,7 +11,15 @@ from ..examples.types import CompletionExample, Example, answer_of
 from ..settings import Settings
 from . import training_rows
 from .call_reader import ANY, Reader
-from .expected_calls import Expected, expected_of, is_of, prompts_check, reference_of
+from .expected_calls import (
+    Expected,
+    earlier_check,
+    expected_of,
+    is_of,
+    prompts_check,
+    questions_of,
+    reference_of,
+)
 from .findings import leakage
 from .request import EvaluateRequest
 from .scoring.choice import Choice, Tooled, choose
@@ -41,11 +49,14 @@ class Subject:
     """The held-out rows, ready to be asked; the same for both models."""
 
     examples: tuple[Example, ...]
+    """The rows."""
     prompts: tuple[str, ...]
+    """Of `questions`; the first are those of the rows."""
     references: tuple[str, ...]
+    """Of `questions`."""
     choice: Choice
     asked: tuple[int, ...]
-    """Positions of the rows whose answers are generated."""
+    """Positions of the questions whose answers are generated."""
     shown: tuple[int, ...]
     """Positions among `asked` that the report shows."""
     max_new_tokens: int
@@ -53,13 +64,15 @@ class Subject:
     checks: tuple[Check, ...]
     answer_bytes: tuple[int, ...] = ()
     """UTF-8 bytes of what is learned in each row, the template's marks not counted; empty for hosted models."""
+    questions: tuple[Example, ...] = ()
+    """The rows, and parts of some that end in an earlier answer."""
     expected: tuple[Expected | None, ...] = ()
-    """What each row expects where there are tools; empty: no row is about tools."""
+    """What each question expects where there are tools; empty: none is about tools."""
     reader: Reader = ANY
     """Of the calls in answers."""
 
     def wanted(self, row: int) -> tuple[str, Expected | None]:
-        """The reference of a row, and what it expects where there are tools."""
+        """The reference of a question, and what it expects where there are tools."""
         return self.references[row], self.expected[row] if self.expected else None
 
 
@@ -76,7 +89,7 @@ def draw_rows(request: EvaluateRequest) -> Drawn:
     for example in found:
         first.setdefault(_said(example), example)
     rows = list(first.values())
-    wanted = [(answer_of(row), expected_of(row)) for row in rows]
+    wanted = [(answer_of(one), expected_of(one)) for one in questions_of(rows)]
     texts = [text for text, expected in wanted if is_of("text", text, expected)]
     tooled = Tooled(*(sum(is_of(of, *one) for one in wanted) for of in ("calls", "no calls")))
     choice = choose(texts, request.metrics, tooled)
@@ -106,13 +119,14 @@ def subject_of(
         request: The resolved request.
         drawn: All rows that were to be measured.
         usable: Those that can be.
-        prompts: What is asked of each of these, as the models get it.
-        longest_answer: Tokens of the longest reference among them.
+        prompts: Each of `questions_of` these, as the models get it.
+        longest_answer: Tokens of the longest reference among these questions.
         room: Tokens that each prompt leaves for an answer; None: enough.
     """
     limit = min(MAX_NEW_TOKENS, math.ceil(longest_answer * ROOM) + SPARE_TOKENS)
-    fitting = [i for i in range(len(usable)) if room is None or room[i] >= limit]
-    expected, references = tuple(map(expected_of, usable)), tuple(map(reference_of, usable))
+    questions = questions_of(usable)
+    fitting = [i for i in range(len(questions)) if room is None or room[i] >= limit]
+    expected, references = tuple(map(expected_of, questions)), tuple(map(reference_of, questions))
     choice, scored = _scored(drawn.choice, [(references[i], expected[i]) for i in fitting])
     answered = [i for i in fitting if references[i].strip()]
     shown = max(request.samples, request.judge_pairs if request.judge != "none" else 0)
@@ -128,12 +142,14 @@ def subject_of(
         training=drawn.training,
         checks=(
             _rows_check(drawn, len(usable)),
+            *earlier_check(questions, usable),
             *_unasked_check([left for left in room or () if left < limit]),
-            *_textless_check(sum(not reference.strip() for reference in references)),
+            *_textless_check(sum(not reference.strip() for reference in references[: len(usable)])),
             *prompts_check(expected, prompts),
             *((leakage.held_out(usable, drawn.training, request.data_path),) if request.finetuned_path else ()),
             *_unfit_check(drawn.choice),
         ),
+        questions=questions,
         expected=expected if any(expected) else (),
     )
 

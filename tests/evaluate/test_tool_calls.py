@@ -267,3 +267,30 @@ def test_the_scores_fit_rows_with_tools():
     assert (none.scores, none.unfit[0]) == (("chrf",), "tool_match")
     only = choose([], ("exact_match", "tool_calls"), Tooled(5, 0))
     assert (only.unfit, only.reason) == (("exact_match",), "5 of 5 reference answers call tools")
+
+
+def test_calls_before_the_last_answer_are_asked_for_as_well(
+    evaluations: Evaluations, calling_base: Path, calling_adapter: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def talk(city: str) -> dict[str, Any]:
+        row = calling(city)
+        result = {"role": "tool", "content": "mild", "tool_call_id": "call00001"}
+        return row | {"messages": [*row["messages"], result, {"role": "assistant", "content": f"Mild in {city}."}]}
+
+    data = write_rows(evaluations.settings.roots[0] / "rows.jsonl", [*map(talk, CITIES), idle("Oslo")])
+    words = [f"Mild in {city}." for city in CITIES] + ["Hello."]
+    asked = scripted(monkeypatch, [*words, *["no"] * 12], [*words, *(written(weather(city)) for city in CITIES)])
+    folder = evaluations.finish("out", model_name=str(calling_base), finetuned_path=calling_adapter, data_path=data)
+    result = EvaluateResult.model_validate_json(folder.result_path.read_bytes())
+    assert asked[0].endswith("<|im_start|>tool\nmild<|im_end|>\n<|im_start|>assistant\n")
+    assert asked[13].endswith("How is it in Oslo today?<|im_end|>\n<|im_start|>assistant\n")
+    assert result.rows == 13
+    assert result.perplexity is not None
+    assert result.perplexity.n == 13
+    found = by_metric(result)
+    assert (found["tool_match"].finetuned, found["tool_match"].n, found["tool_overcall"].n) == (1, 12, 13)
+    assert check_of(result, "earlier_calls").count == 12
+    items = Items.model_validate_json((folder.path / ITEMS).read_bytes())
+    assert {score.metric: len(score.keys) for score in items.scores}["perplexity"] == 13
+    assert result.samples_path is not None
+    assert len(Path(result.samples_path).read_text().splitlines()) == 25

@@ -13,7 +13,7 @@ from ...examples.convert import to_record
 from ...examples.types import ChatExample, Example, Message, prompt_of
 from ...models.hosted.tokens import TokenCounter
 from ..call_reader import HOSTED
-from ..expected_calls import reference_of
+from ..expected_calls import questions_of, reference_of
 from ..request import EvaluateRequest
 from ..subject import Subject, draw_rows, subject_of
 
@@ -27,16 +27,16 @@ def read_hosted(request: EvaluateRequest, counter: TokenCounter) -> Subject:
         DataError: The file has no row with a prompt and an answer.
     """
     drawn = draw_rows(request)
-    usable = [(one, body) for one in drawn.examples if reference_of(one).strip() and (body := _body(one)) is not None]
+    usable = [one for one in drawn.examples if reference_of(one).strip() and _body(one) is not None]
     if not usable:
         raise DataError(
             f"None of the {len(drawn.examples)} rows has a prompt and an answer.",
             "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
         )
-    examples = [example for example, _ in usable]
-    longest = max(counter.at_most(reference_of(example)) for example in examples)
-    prompts = [orjson.dumps(body).decode() for _, body in usable]
-    return replace(subject_of(request, drawn, examples, prompts, longest), reader=HOSTED)
+    questions = questions_of(usable)
+    longest = max(counter.at_most(reference_of(question)) for question in questions)
+    prompts = [orjson.dumps(_body(question)).decode() for question in questions]
+    return replace(subject_of(request, drawn, usable, prompts, longest), reader=HOSTED)
 
 
 def _body(example: Example) -> dict[str, Any] | None:

@@ -9,14 +9,14 @@ import orjson
 
 from ...checks import Check, CheckStatus
 from ...errors import DataError
-from ...examples.chat import ChatTokenizer
+from ...examples.chat import ChatTokenizer, tools_of
 from ...examples.mask import NOT_TRAINED, Tokenized, tokenize_many
-from ...examples.types import answer_of
+from ...examples.types import CompletionExample, Example, answer_of, prompt_of
 from ...models.source import local_path, read_config, resolve_model
 from ...settings import Settings
 from ...untrusted import quote
 from .. import call_reader, training_rows
-from ..expected_calls import reference_of
+from ..expected_calls import questions_of, reference_of
 from ..request import EvaluateRequest, is_adapter
 from ..subject import Subject, draw_rows, subject_of
 
@@ -65,14 +65,11 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
             "Give held-out rows with answers, such as the valid.jsonl that prepare wrote.",
         )
     examples = [example for example, _ in usable]
-    prompts = [tokenizer.prompt(example) for example in examples]
+    questions = questions_of(examples)
+    prompts = [tokenizer.prompt(question) for question in questions]
     trained = training_rows.sample(drawn.training.examples, len(examples), request.seed)
-    texts = [answer_of(example) for example in examples]
-    longest = max(
-        # calls stand beside the text, and are written all the same
-        count if text.strip() and text == reference_of(example) else tokens.trained_tokens
-        for text, count, (example, tokens) in zip(texts, tokenizer.count_many(texts), usable, strict=True)
-    )
+    answers = [_written(*one, tokenizer) for one in zip(questions, prompts, strict=True)]
+    longest = max(tokenizer.count_many(answers))
     subject = subject_of(request, drawn, examples, prompts, longest, _room(base_path, tokenizer, prompts))
     answer_bytes = tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)
     reader = call_reader.learn(tokenizer) if subject.expected else subject.reader
@@ -85,6 +82,15 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
         checks=checks,
         finetuned_path=request.finetuned_path,
     )
+
+
+def _written(question: Example, prompt: str, tokenizer: ChatTokenizer) -> str:
+    """The last answer as the model is to write it: its text, or with tool calls what the template makes of both."""
+    text = answer_of(question)
+    if isinstance(question, CompletionExample) or reference_of(question) == text:
+        return text
+    upto = question.messages[: len(prompt_of(question)) + 1]
+    return tokenizer.render(upto, tools=tools_of(question))[len(prompt) :]
 
 
 def _answer_bytes(tokens: Tokenized, tokenizer: ChatTokenizer) -> int:
