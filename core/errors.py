@@ -5,6 +5,7 @@ FinetunerError
 │   ├── PathError           a path is missing, outside the allowed roots, or not what it should be
 │   └── OutputExistsError   the run would overwrite something
 ├── DataError               the user's data cannot be used as it is
+│   └── TieError            of two answers neither is the better one
 ├── ModelError              a model, adapter or tokenizer cannot be used as it is
 ├── MissingExtraError       an optional package is not installed
 ├── RunNotFoundError        no run has this id
@@ -54,6 +55,12 @@ class DataError(FinetunerError):
     """The user's data cannot be used as it is."""
 
     code = "invalid_data"
+
+
+class TieError(DataError):
+    """Of two answers neither is the better one, so that there is no preference to learn."""
+
+    code = "tie"
 
 
 class ModelError(FinetunerError):

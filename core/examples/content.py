@@ -101,6 +101,8 @@ class _Turn:
             self.calls += _calls(kind, part)
         elif kind in RESULTS:
             self.result(kind, part)
+        elif kind == "step_start":  # Vercel's mark between the steps of an answer
+            pass
         else:
             raise DataError(f"A message has a part of type {quote(kind)}; {ONLY_TEXT}.", "Drop it.")
 

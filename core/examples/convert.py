@@ -4,16 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from .recognise import (
-    ANSWER_PAIRS,
-    LAST_ANSWERS,
-    REASONING_FIELDS,
-    SYSTEM_FIELDS,
-    TURN_FIELDS,
-    is_reasoning,
-    plain,
-    recognise,
-)
+from .comparisons import STARTS
+from .exports import consumed, may_be_export
+from .field_names import ANSWER_PAIRS, LAST_ANSWERS, REASONING_FIELDS, SYSTEM_FIELDS, TURN_FIELDS, plain
+from .recognise import is_reasoning, recognise
 from .text import json_text
 from .tool_calls import call_text, calls_in
 from .turns import CONTENT_KEYS, SPEAKER_KEYS, names_speakers, read_turns
@@ -26,7 +20,10 @@ OPENAI_KEYS = frozenset({"role", "content", "name", "tool_calls"})
 SHAREGPT_KEYS = frozenset({*SPEAKER_KEYS, *CONTENT_KEYS, "name", "tool_calls", "function_call", "tool_call_ids"})
 # Names beside a record that may change how it is read; those of a preference pair are looked for in more places.
 NAMES = frozenset(
-    {*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, *REASONING_FIELDS, "history", "instruction"}
+    {
+        *(*TURN_FIELDS, *SYSTEM_FIELDS, *chain(*ANSWER_PAIRS), *LAST_ANSWERS, *REASONING_FIELDS, *STARTS),
+        *("history", "instruction"),
+    }
 )
 PAIR_NAMES = NAMES | {"prompt", "input"}
 AFTER_ANSWER = "Turns after the last answer are dropped."
@@ -78,7 +75,7 @@ def _names(example: Example, record: Mapping[str, Any]) -> dict[str, str] | None
     """Another name for each leftover field beside a record that it would change; None when all keep their own."""
     fields = example.fields
     names = PAIR_NAMES if example.rejected is not None else NAMES
-    if not any(field in record or plain(field) in names for field in fields):
+    if not any(field in record or plain(field) in names for field in fields) and not may_be_export(fields):
         return None
     renamed = {field: field for field in fields}
     own = _read_fields(record)
@@ -97,7 +94,8 @@ def _names(example: Example, record: Mapping[str, Any]) -> dict[str, str] | None
 def _read_fields(record: Mapping[str, Any]) -> set[str]:
     dialect = recognise(record)
     parts = {} if dialect is None else dialect.parts
-    return {field for field, part in parts.items() if part != "reasoning" or is_reasoning(record[field])}
+    read = {field for field, part in parts.items() if part != "reasoning" or is_reasoning(record[field])}
+    return read | consumed(record)
 
 
 def _sides(example: Example) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:

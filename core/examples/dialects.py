@@ -7,16 +7,19 @@ from typing import Any
 from ..errors import DataError
 from ..untrusted import quote
 from .choices import read_options, right_option, written
+from .comparisons import second_is_better, talk
 from .convert import losses as losses
 from .convert import to_record as to_record
-from .recognise import ANSWER_FIELDS as ANSWER_FIELDS
-from .recognise import CONTEXT_FIELDS as CONTEXT_FIELDS
-from .recognise import PART_WORDS as PART_WORDS
-from .recognise import QUESTION_FIELDS as QUESTION_FIELDS
-from .recognise import SYSTEM_FIELDS as SYSTEM_FIELDS
-from .recognise import TURN_FIELDS as TURN_FIELDS
+from .exports import unfold
+from .field_names import ANSWER_FIELDS as ANSWER_FIELDS
+from .field_names import CONTEXT_FIELDS as CONTEXT_FIELDS
+from .field_names import PART_WORDS as PART_WORDS
+from .field_names import QUESTION_FIELDS as QUESTION_FIELDS
+from .field_names import SYSTEM_FIELDS as SYSTEM_FIELDS
+from .field_names import TURN_FIELDS as TURN_FIELDS
+from .field_names import Part, plain
 from .recognise import Dialect as Dialect
-from .recognise import Part, is_reasoning, plain
+from .recognise import is_reasoning, texts_in
 from .recognise import recognise as recognise
 from .text import parsed
 from .tool_calls import calls_in
@@ -26,7 +29,7 @@ from .types import ChatExample, CompletionExample, Example, Message, Rejected
 from .types import Format as Format
 
 Parts = dict[Part, dict[str, Any]]  # the record's fields by the part of the example that they hold
-SEVERAL = ("answer", "answers", "positive", "pos")  # fields that may list several right answers
+SEVERAL = ("answer", "answers", "ideal", "positive", "pos")  # fields that may list several right answers
 BEST = ("is_accepted", "accepted", "selected")
 SCORES = ("pm_score", "score")
 TEXTS = ("text", "answer", "body", "content")
@@ -38,6 +41,8 @@ def read_record(record: Mapping[str, Any], columns: Mapping[str, str] | None = N
     Raises:
         DataError: The record is in no known dialect, or a part of it is not what the dialect needs.
     """
+    if not columns and (unfolded := unfold(record)) is not None:
+        record = unfolded.record
     dialect = recognise(record, columns)
     if dialect is None:
         fields = ", ".join(quote(str(field), 40) for field in list(record)[:8]) or "none"
@@ -102,6 +107,25 @@ def _preference(parts: Parts, left: dict[str, Any]) -> Example:
     return ChatExample((*asked, *turns[0]), left, Rejected(len(asked), turns[1]))
 
 
+def _comparison(parts: Parts, left: dict[str, Any]) -> Example:
+    """The better answer as the chosen one; what said so stays a field."""
+    said = parts.pop("better")
+    left |= said
+    [(one, first_answer)], [(other, second_answer)] = parts["assistant"].items(), parts["rejected"].items()
+    if second_is_better((plain(one), plain(other)), {plain(field): value for field, value in said.items()}):
+        first_answer, second_answer = second_answer, first_answer
+    for field, asked in parts.get("user", {}).items():
+        if isinstance(asked, Mapping) and isinstance(asked.get("full_text"), str):  # as WebGPT's comparisons write it
+            parts["user"][field] = asked["full_text"]
+    asked = _only(parts["prompt"]) if "prompt" in parts else None
+    chosen, rejected = talk(asked, first_answer), talk(asked, second_answer)
+    if chosen is not None and rejected is not None:
+        del parts["prompt"]
+        first_answer, second_answer = chosen, rejected
+    parts |= {"assistant": {one: first_answer}, "rejected": {other: second_answer}}
+    return _preference(parts, left)
+
+
 def _repeated(
     parts: Parts, left: dict[str, Any], chosen: tuple[Message, ...], rejected: tuple[Message, ...]
 ) -> ChatExample | None:
@@ -164,9 +188,20 @@ def _translation(parts: Parts, left: dict[str, Any]) -> Example:
 
 
 def _interleaved(parts: Parts, left: dict[str, Any]) -> Example:
-    pairs = zip(_only(parts.pop("questions")), _only(parts.pop("answers")), strict=True)
-    messages = (message for asked, said in pairs for message in (Message("user", asked), Message("assistant", said)))
+    left |= {field: v for part in ("questions", "answers") for field, v in parts[part].items() if not _all_texts(v)}
+    asked, said = (texts_in(_only(parts.pop(part))) or [] for part in ("questions", "answers"))
+    messages = [
+        message
+        for question, answer in zip(asked, said, strict=True)
+        for message in (Message("user", question), Message("assistant", answer))
+    ]
+    if context := _text(parts, "context"):
+        messages[0] = Message("user", f"{asked[0]}\n\n{context}", alpaca_input=context)
     return ChatExample(_with_system(tuple(messages), parts), left)
+
+
+def _all_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _conversation(parts: Parts, left: dict[str, Any]) -> Example:
@@ -207,6 +242,7 @@ def _reasoned(answers: tuple[Message, ...], parts: Parts) -> tuple[Message, ...]
 
 
 _READERS = (
+    ("better", _comparison),
     ("rejected", _preference),
     ("options", _choice),
     ("translation", _translation),
@@ -262,6 +298,8 @@ def _question(parts: Parts) -> tuple[Message, ...]:
 
 def _history(value: Any) -> list[Message]:
     pairs = parsed(value) or [] if isinstance(value, str) else value
+    if names_speakers(pairs):
+        return list(read_turns(pairs))
     messages: list[Message] = []
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:

@@ -18,7 +18,8 @@ from jinja2.visitor import NodeTransformer
 from ..errors import DataError, InputError
 from ..untrusted import quote
 from .dialects import read_dialect
-from .recognise import ANSWER_FIELDS, SYSTEM_FIELDS, Dialect, Part, first, plain
+from .field_names import ANSWER_FIELDS, SYSTEM_FIELDS, Part, plain
+from .recognise import Dialect, first
 from .text import json_text
 from .turns import text_of
 from .types import ChatExample, CompletionExample, Example, Message, Rejected

@@ -1,82 +1,44 @@
 """Which dialect a record is in: by the names of its fields, and by their values where names alone do not tell."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 from ..errors import DataError
 from ..untrusted import quote
 from .choices import find_choices
+from .comparisons import find_comparison
+from .field_names import (
+    ANSWER_FIELDS,
+    ANSWER_PAIRS,
+    CONTEXT_FIELDS,
+    FINDINGS,
+    IDS,
+    LABEL_FIELDS,
+    LAST_ANSWERS,
+    PARALLEL,
+    PART_WORDS,
+    PAST,
+    QUESTION_FIELDS,
+    REASONING_FIELDS,
+    SEARCHES,
+    SYSTEM_FIELDS,
+    TEXT_FIELDS,
+    TITLED,
+    TURN_FIELDS,
+    TWO_TEXTS,
+    Part,
+    plain,
+)
 from .text import parsed
-from .turns import begins_asked, ends_asking, has_roles, looks_like_turns, names_speakers
+from .turns import begins_asked, ends_asking, has_roles, is_langchain, looks_like_turns, names_speakers
 
 # fmt: off
 DialectName = Literal[
-    "alpaca", "sharegpt", "openai", "completion", "preference", "pair", "choice", "translation", "text", "columns"
-]
-Part = Literal[
-    "system", "user", "context", "assistant", "prompt", "completion", "messages", "history", "rejected",
-    "request", "options", "key", "translation", "questions", "answers", "reasoning",
+    "alpaca", "sharegpt", "openai", "langchain", "completion", "preference", "comparison", "pair", "choice",
+    "translation", "text", "columns",
 ]
 # fmt: on
-
-TURN_FIELDS = (
-    *("messages", "conversations", "conversation", "turns", "dialog", "dialogue", "chat"),
-    *("contents", "dialogs", "dialogues", "conversation_history", "chat_history", "utterances"),
-)
-SYSTEM_FIELDS = ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction")
-CONTEXT_FIELDS = (
-    *("input", "context", "passage", "background"),
-    *("paragraph", "article", "story"),
-)
-# First one found wins; both lists go from the clearest name to the vaguest.
-QUESTION_FIELDS = (
-    *("question", "instruction", "query", "prompt", "user", "human", "problem", "input"),
-    *("text", "sentence", "source", "document", "article", "review", "message"),
-    *("anchor", "question_stem", "ctx", "goal", "user_prompt", "user_input", "text_input", "src", "dialogue", "dialog"),
-    *("input_text", "prompt_text", "question_text", "user_message", "user_query", "inputs"),
-    *("post", "body", "selftext", "content", "tweet", "comment", "utterance", "report", "claim", "context"),
-)
-ANSWER_FIELDS = (
-    *("answer", "response", "output", "completion", "assistant", "reply", "solution", "best_answer"),
-    *("accepted_answer", "correct_answer", "answers", "gpt", "bot", "model_output", "model_response", "ideal"),
-    *("assistant_response", "answer_text", "output_text", "response_text", "completion_text", "expected_answer"),
-    *("expected_output", "generated_solution", "canonical_solution"),
-    *("label_text", "label_name", "label", "target", "labels", "summary", "class", "sentiment", "intent"),
-    *("highlights", "tgt", "emotion", "target_text", "targets"),
-)
-REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "think", "complex_cot", "chain_of_thought")
-LAST_ANSWERS = ("completion", "response", "answer", "output", "ideal")  # to a conversation that ends in a question
-LABEL_FIELDS = ("category", "topic")  # vague: the answer of a text only where nothing else is there
-TEXT_FIELDS = ("text", "content", "completion", "body", "document", "article", "raw_content")
-TITLED = ("body", "selftext", "content", "description", "post", "question_body")  # a title before them belongs to it
-TWO_TEXTS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"))
-ANSWER_PAIRS = (
-    *(("chosen", "rejected"), ("preferred_output", "non_preferred_output"), ("chosen_response", "rejected_response")),
-    *(("response_j", "response_k"), ("accepted", "rejected"), ("chosen_messages", "rejected_messages")),
-    *(("messages", "rejected_messages"), ("messages", "rejected_response"), ("response", "rejected_response")),
-)
-FINDINGS = ("positive", "pos")  # what a search should find: the answer to one of these
-SEARCHES = ("query", "anchor", "question", "sentence1")
-IDS = frozenset({"id", "idx", "index", "uid", "uuid", "url", "split", "__index_level_0__"})
-
-# What a person may write as the role of a column, beside the parts' own names.
-PART_WORDS: dict[str, Part] = {
-    **dict.fromkeys(("system", *SYSTEM_FIELDS), "system"),
-    **dict.fromkeys(("user", "human", "question", "instruction", "query"), "user"),
-    **dict.fromkeys(("context", "input", "passage"), "context"),
-    **dict.fromkeys(
-        ("assistant", "gpt", "bot", "answer", "response", "output", "label", "target", "chosen"), "assistant"
-    ),
-    "prompt": "prompt",
-    **dict.fromkeys(("completion", "text"), "completion"),
-    **dict.fromkeys(TURN_FIELDS, "messages"),
-    "history": "history",
-    "rejected": "rejected",
-    **dict.fromkeys(("reasoning", "thinking", "rationale"), "reasoning"),
-}
 
 Names = Mapping[str, str]
 
@@ -86,9 +48,9 @@ class Dialect:
     """How one record spells its example."""
 
     name: DialectName
-    """alpaca, sharegpt, openai, completion: the format it is in. pair: a question and an answer field. preference:
-    a chosen and a rejected answer. choice: a question with options. translation: a text in two languages. text: one
-    text without a prompt. columns: as the caller said."""
+    """alpaca, sharegpt, openai, langchain, completion: the format it is in. pair: a question and an answer field.
+    preference: a chosen and a rejected answer. comparison: two answers and which is better. choice: a question with
+    options. translation: a text in two languages. text: one text without a prompt. columns: as the caller said."""
 
     parts: Mapping[str, Part]
     """Field of the record -> the part of the example it holds."""
@@ -125,12 +87,6 @@ def is_reasoning(value: Any) -> bool:
     return isinstance(value, str) and len(value.split(None, 1)) > 1
 
 
-@lru_cache(maxsize=4096)
-def plain(field: str) -> str:
-    """A field's name as names are compared: lower case, words joined by underscores."""
-    return re.sub(r"[\s\-]+", "_", str(field).strip().lower())
-
-
 def first(names: Names, wanted: Iterable[str]) -> str | None:
     """The record's spelling of the first wanted name that it has."""
     return next((names[name] for name in wanted if name in names), None)
@@ -152,6 +108,24 @@ def _preference(record: Mapping[str, Any], names: Names) -> Dialect | None:
     asked = _asked(record, names, whole=whole)
     part: Part = "completion" if list(asked.values()) == ["prompt"] else "assistant"
     return Dialect("preference", {**asked, chosen: part, rejected: "rejected"})
+
+
+def _comparison(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    found = find_comparison(names)
+    if found is None:
+        return None
+    one, other = names[found[0]], names[found[1]]
+    context = names.get("context")
+    if begins_asked(record[one]) and begins_asked(record[other]):
+        asked: dict[str, Part] = _asked(record, names, whole=True)
+    elif context is not None and names_speakers(record[context]):
+        asked = {**_optional(names, SYSTEM_FIELDS, "system"), context: "messages"}
+    else:
+        asked = _asked(record, names, whole=False)
+        if not asked.keys() - set(_optional(names, SYSTEM_FIELDS, "system")):
+            return None
+    better: dict[str, Part] = {names[name]: "better" for name in found[2]}
+    return Dialect("comparison", {**asked, one: "assistant", other: "rejected", **better})
 
 
 def _asked(record: Mapping[str, Any], names: Names, *, whole: bool) -> dict[str, Part]:
@@ -191,16 +165,33 @@ def _turn_field(record: Mapping[str, Any], names: Names) -> str | None:
 
 def _turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
     field = _turn_field(record, names)
-    return None if field is None else _conversation(record, names, field)
+    if field is None:
+        return None
+    return (plain(field) in PAST and _after_history(record, names, field)) or _conversation(record, names, field)
+
+
+def _after_history(record: Mapping[str, Any], names: Names, history: str) -> Dialect | None:
+    """A question and its answer that go on with what was said before, where both have fields of their own."""
+    others = {name: field for name, field in names.items() if field != history and isinstance(record[field], str)}
+    question, answer = first(others, QUESTION_FIELDS), first(others, ANSWER_FIELDS)
+    if question is None or answer is None or ends_asking(record[history]):
+        return None
+    asked: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), history: "history", question: "user"}
+    return Dialect("pair", {**asked, **_context(others, question), answer: "assistant"})
 
 
 def _conversation(record: Mapping[str, Any], names: Names, field: str) -> Dialect:
-    name: DialectName = "openai" if has_roles(record[field]) else "sharegpt"
+    name: DialectName = "openai" if has_roles(record[field]) else _family(record[field])
     parts: dict[str, Part] = {field: "messages", **_optional(names, SYSTEM_FIELDS, "system")}
     answer = first(names, LAST_ANSWERS)
     if answer is not None and answer != field and ends_asking(record[field]):
         parts[answer] = "assistant"
     return Dialect(name, parts)
+
+
+def _family(turns: Any) -> DialectName:
+    first_turn = turns[0] if isinstance(turns, (list, tuple)) and turns else turns
+    return "langchain" if is_langchain(first_turn) else "sharegpt"
 
 
 def _alpaca(record: Mapping[str, Any], names: Names) -> Dialect | None:
@@ -271,22 +262,25 @@ def _context(names: Names, question: str) -> dict[str, Part]:
     return _optional({name: field for name, field in names.items() if field != question}, wanted, "context")
 
 
-PARALLEL = (
-    *(("questions", "answers"), ("prompts", "responses"), ("instructions", "outputs"), ("inputs", "outputs")),
-    *(("queries", "answers"), ("user", "assistant"), ("human", "gpt"), ("question", "answer"), ("prompt", "response")),
-)
-
-
 def _parallel(record: Mapping[str, Any], names: Names) -> Dialect | None:
     """Questions in one list and their answers in another of the same length."""
     for one, other in PARALLEL:
         if one in names and other in names:
-            asked, answered = record[names[one]], record[names[other]]
-            lists = isinstance(asked, list) and isinstance(answered, list) and len(asked) == len(answered)
-            if lists and asked and all(isinstance(text, str) for text in (*asked, *answered)):
-                system = _optional(names, SYSTEM_FIELDS, "system")
-                return Dialect("pair", {**system, names[one]: "questions", names[other]: "answers"})
+            asked, answered = texts_in(record[names[one]]), texts_in(record[names[other]])
+            if asked and answered and len(asked) == len(answered):
+                about = _optional(names, SYSTEM_FIELDS, "system") | _optional(names, CONTEXT_FIELDS[1:], "context")
+                return Dialect("pair", {**about, names[one]: "questions", names[other]: "answers"})
     return None
+
+
+def texts_in(value: Any) -> list[str] | None:
+    """The texts of a list, also where each is the `input_text` of an object (CoQA); None for anything else."""
+    if isinstance(value, Mapping):
+        value = value.get("input_text")
+    if not isinstance(value, list):
+        return None
+    texts = [one.get("input_text") if isinstance(one, Mapping) else one for one in value]
+    return [text for text in texts if isinstance(text, str)] if all(isinstance(text, str) for text in texts) else None
 
 
 def _translation(record: Mapping[str, Any], names: Names) -> Dialect | None:
@@ -324,7 +318,19 @@ def _other_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 
 _ATTEMPTS = (
-    *(_preference, _turns, _alpaca, _completion, _choice, _translation, _pair, _unnamed_turns, _text, _other_turns),
+    *(
+        _preference,
+        _comparison,
+        _turns,
+        _alpaca,
+        _completion,
+        _choice,
+        _translation,
+        _pair,
+        _unnamed_turns,
+        _text,
+        _other_turns,
+    ),
 )
 
 

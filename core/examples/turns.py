@@ -8,6 +8,7 @@ from ..errors import DataError
 from ..lossless_json import is_zero
 from ..untrusted import quote
 from .content import is_content, read_content
+from .langchain import as_turn
 from .text import json_text, parsed
 from .tool_calls import FIX, call, calls_in, read_calls
 from .tool_calls import arguments_of as arguments_of
@@ -73,10 +74,10 @@ def begins_asked(value: Any) -> bool:
 
 
 def ends_asking(value: Any) -> bool:
-    """Whether the last turn of a list (or of the text of one) is the user's."""
+    """Whether the last turn of a list (or of the text of one) is the user's, or a tool's reply: an answer is due."""
     turns = parsed(value) if isinstance(value, str) else value
     last = turns[-1] if isinstance(turns, (list, tuple)) and turns else None
-    return isinstance(last, Mapping) and _role(last) == "user"
+    return isinstance(last, Mapping) and _role(last) in ("user", "tool")
 
 
 def has_roles(value: Any) -> bool:
@@ -177,15 +178,25 @@ def _key(turn: Mapping[str, Any], wanted: tuple[str, ...]) -> str | None:
 
 def _role(turn: Mapping[str, Any]) -> Role | None:
     speaker = _key(turn, SPEAKER_KEYS)
-    return None if speaker is None else ROLES.get(_word(turn[speaker]))
+    if speaker is not None:
+        return ROLES.get(_word(turn[speaker]))
+    message = as_turn(turn)
+    return None if message is None else ROLES.get(_word(message["role"]))
 
 
 def _word(value: Any) -> str:
     return str(value).strip().lower().replace("-", "_").replace(" ", "_")
 
 
+def is_langchain(turn: Any) -> bool:
+    """Whether it is a message as LangChain writes it."""
+    return isinstance(turn, Mapping) and as_turn(turn) is not None
+
+
 def _is_turn(turn: Mapping[str, Any]) -> bool:
-    return "role" in turn or "from" in turn or _key(turn, SPEAKER_KEYS) is not None or _is_pair(turn)
+    return (
+        "role" in turn or "from" in turn or _key(turn, SPEAKER_KEYS) is not None or _is_pair(turn) or is_langchain(turn)
+    )
 
 
 def _is_pair(turn: Mapping[str, Any]) -> bool:
@@ -243,6 +254,8 @@ def _read_turn(turn: Any, index: int) -> list[Message]:
         if isinstance(content, str) and isinstance(role, str) and role in ROLES and role not in CALL_WORDS:
             return [Message(ROLES[role], content)]
     speaker = _key(turn, SPEAKER_KEYS)
+    if speaker is None and (message := as_turn(turn)) is not None:
+        turn, speaker = message, "role"
     return _read_pair(turn, index) if speaker is None else _read_message(turn, speaker, index)
 
 

@@ -18,7 +18,7 @@ from ..examples.dialects import (
     SYSTEM_FIELDS,
     TURN_FIELDS,
 )
-from ..examples.recognise import ANSWER_PAIRS, TEXT_FIELDS
+from ..examples.field_names import ANSWER_PAIRS, TEXT_FIELDS
 from ..untrusted import quote
 from .csv_dialect import SAMPLE_ROWS, best_dialect, plain
 from .csv_records import Dialect, bounds, split, split_piece

@@ -20,6 +20,7 @@ from .row import Found, Piece
 
 HOLDERS = ("data", "rows", "examples", "records", "items", "instances", "train", "valid", "validation", "dev", "test")
 TURN_KEYS = frozenset({"role", "from"})
+HEADERS = ("columns", "header", "headers", "column_names")  # of a table whose rows are lists, as pandas' `split` has it
 MAX_COLUMNS_BYTES = 1 << 28  # columns must be held whole to be turned into rows
 
 
@@ -27,9 +28,10 @@ MAX_COLUMNS_BYTES = 1 << 28  # columns must be held whole to be turned into rows
 class Layout:
     """Where the records of a whole JSON file are, when they are not its plain values or those of its list."""
 
-    shape: Literal["held", "keyed", "columns"]
+    shape: Literal["held", "keyed", "columns", "table", "questions"]
     """held: in lists below the object's members; keyed: the members themselves; columns: cut up into equally long lists
-    (or pandas' objects)."""
+    (or pandas' objects); table: lists of cells below one member, the columns' names in a list before; questions: below
+    paragraphs below articles, as SQuAD has them."""
     members: tuple[str, ...] = ()
     """Members that hold records."""
     left_out: tuple[str, ...] = ()
@@ -43,6 +45,12 @@ class Layout:
         if self.shape == "keyed":
             return "one object of records, without their keys"
         rest = f", without {_listed(self.left_out)}" if self.left_out else ""
+        if self.shape == "table":
+            return (
+                f"a table, its names in {quote(self.members[0], 40)} and its rows in {quote(self.members[1], 40)}{rest}"
+            )
+        if self.shape == "questions":
+            return f"the questions below the paragraphs of {_listed(self.members)}{rest}"
         return f"the records of {_listed(self.members)}{rest}"
 
 
@@ -114,7 +122,12 @@ def json_pieces(path: Path, encoding: Encoding, layout: Layout | None) -> Iterat
     walk = Walk(chunks(path, encoding))
     if layout is None:
         return _values(walk)
-    return _keyed(walk) if layout.shape == "keyed" else _held(walk, frozenset(layout.members))
+    if layout.shape == "keyed":
+        return _keyed(walk)
+    if layout.shape == "table":
+        return _table(walk, *layout.members)
+    held = _held(walk, frozenset(layout.members))
+    return (question for article in held for question in questions(article)) if layout.shape == "questions" else held
 
 
 def _values(walk: Walk) -> Iterator[Piece]:
@@ -140,8 +153,8 @@ def _values(walk: Walk) -> Iterator[Piece]:
 @dataclass(frozen=True, slots=True)
 class _Member:
     name: str
-    kind: Literal["objects", "list", "object", "other"]
-    """objects: a list of nothing but objects, at least one."""
+    kind: Literal["objects", "lists", "list", "object", "other"]
+    """objects, lists: a list of nothing but such, at least one."""
     size: int = 0
     keys: tuple[str, ...] = ()
     """Of an object, or of the first in a list of objects."""
@@ -151,13 +164,15 @@ def _members(walk: Walk) -> Iterator[_Member]:
     """The members of the object that begins here, as far as it is not broken."""
     for name, sign in names(walk):
         if sign == "[":
-            pieces = objects = 0
+            pieces = objects = inner = 0
             keys: tuple[str, ...] = ()
             for piece in elements(walk):
                 pieces += piece.problem is None
                 objects += piece.problem is None and piece.raw[:1] == b"{"
+                inner += piece.problem is None and piece.raw[:1] == b"["
                 keys = _keys(piece) if pieces == objects == 1 else keys
-            yield _Member(name, "objects" if pieces == objects > 0 else "list", pieces, keys)
+            kind = "objects" if pieces == objects > 0 else "lists" if pieces == inner > 0 else "list"
+            yield _Member(name, kind, pieces, keys)
         elif sign == "{":
             yield _Member(name, "object", keys=_keys(walk.value()))
         else:
@@ -171,21 +186,25 @@ def _keys(piece: Piece) -> tuple[str, ...]:
 
 
 def _layout(members: list[_Member], whole: bool) -> Layout | None:
-    from ..examples.dialects import ANSWER_FIELDS, QUESTION_FIELDS, TURN_FIELDS
+    from ..examples.field_names import ANSWER_FIELDS, QUESTION_FIELDS, TURN_FIELDS
 
     holders = [member.name for member in members if member.kind == "objects"]
     named = [name for name in holders if name.lower() in HOLDERS]
-    lists = [member for member in members if member.kind in ("objects", "list")]
+    lists = [member for member in members if member.kind in ("objects", "lists", "list")]
     texts = [member.name for member in members if member.kind == "other"]
     if any(member.name in TURN_FIELDS for member in members) or {*QUESTION_FIELDS, *ANSWER_FIELDS}.intersection(texts):
         return None  # it is one record itself
+    if (table := _table_of(members)) is not None:
+        return table
     if _are_records(members):
         return Layout("keyed")
     if any(not TURN_KEYS.isdisjoint(member.keys) for member in members if member.name.lower() not in HOLDERS):
         return None  # a record whose parts are turns
     if holders and (named or len(lists) == 1):
         chosen = tuple(named or holders)
-        return Layout("held", chosen, tuple(member.name for member in members if member.name not in chosen))
+        nested = all("paragraphs" in member.keys for member in members if member.name in chosen)
+        left_out = tuple(member.name for member in members if member.name not in chosen)
+        return Layout("questions" if nested else "held", chosen, left_out)
     one_length = len(lists) == len(members) > 1 and len({member.size for member in lists}) == 1
     keys = members[0].keys if members else ()
     one_index = len(members) > 1 and bool(keys) and all(member.keys == keys for member in members)
@@ -194,9 +213,20 @@ def _layout(members: list[_Member], whole: bool) -> Layout | None:
     return None
 
 
+def _table_of(members: list[_Member]) -> Layout | None:
+    """The layout of a table of names and lists of cells; the names come first, so that rows are read as they come."""
+    names = [member.name for member in members]
+    lists = [member for member in members if member.kind in ("list", "lists")]
+    header = next((member.name for member in lists if member.name in HEADERS), None)
+    rows = next((member.name for member in lists if member.name in HOLDERS and member.kind == "lists"), None)
+    if header is None or rows is None or names.index(header) > names.index(rows):
+        return None
+    return Layout("table", (header, rows), tuple(name for name in names if name not in (header, rows)))
+
+
 def _are_records(members: list[_Member]) -> bool:
     """Whether all members are records, or lists of turns, under keys that mean nothing to a reader, such as ids."""
-    from ..examples.recognise import ANSWER_FIELDS, ANSWER_PAIRS, PART_WORDS, QUESTION_FIELDS, TURN_FIELDS
+    from ..examples.field_names import ANSWER_FIELDS, ANSWER_PAIRS, PART_WORDS, QUESTION_FIELDS, TURN_FIELDS
 
     known = {*QUESTION_FIELDS, *ANSWER_FIELDS, *TURN_FIELDS}
     taken = {*known, *PART_WORDS, *HOLDERS, *(name for pair in ANSWER_PAIRS for name in pair)}
@@ -228,6 +258,43 @@ def _held(walk: Walk, members: frozenset[str]) -> Iterator[Piece]:
             if problem or (sign == "[" and name in members):
                 yield piece
     yield from _rest(walk, problem)
+
+
+def _table(walk: Walk, header: str, rows: str) -> Iterator[Piece]:
+    """The rows of a table as objects; one that has not a cell for each column is bad."""
+    walk.peek()
+    problem = None
+    columns: list[str] = []
+    for name, sign in names(walk):
+        for piece in elements(walk) if sign == "[" else [walk.value()]:
+            problem = piece.problem
+            cells = None if problem else decoded(piece)
+            if name == header and problem is None:
+                columns.append(cells if isinstance(cells, str) else piece.raw.decode("utf-8", "replace"))
+            elif name == rows and problem is None and isinstance(cells, list) and len(cells) == len(columns):
+                yield Piece(piece.line, lossless_json.dumps(dict(zip(columns, cells, strict=True))))
+            elif problem or name == rows:
+                yield piece
+    yield from _rest(walk, problem)
+
+
+def questions(article: Piece) -> Iterator[Piece]:
+    """The questions of an article of SQuAD, each with its paragraph; what is none is given as it stands."""
+    value = None if article.problem else decoded(article)
+    paragraphs = value.get("paragraphs") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(paragraphs, list) or not paragraphs:
+        yield article
+        return
+    about = {name: part for name, part in value.items() if name != "paragraphs"}
+    for paragraph in paragraphs:
+        asked = paragraph.get("qas") if isinstance(paragraph, dict) else None
+        if not isinstance(asked, list) or not asked:
+            yield Piece(article.line, lossless_json.dumps(paragraph))
+            continue
+        shared = {**about, **{name: part for name, part in paragraph.items() if name != "qas"}}
+        for one in asked:
+            record = {**shared, **one} if isinstance(one, dict) else one
+            yield Piece(article.line, lossless_json.dumps(record))
 
 
 def _rest(walk: Walk, problem: str | None) -> Iterator[Piece]:

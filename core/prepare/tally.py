@@ -21,6 +21,9 @@ class Tally:
     unused: Counter[str] = field(default_factory=Counter)
     """Fields that are no part of the conversation, by rows that have them."""
 
+    left_out: Counter[str] = field(default_factory=Counter)
+    """What of exported conversations is not carried over, by rows."""
+
     losses: Counter[str] = field(default_factory=Counter)
     """What the target format cannot hold, by rows."""
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import xxhash
 
-from ..errors import DataError, InputError
+from ..errors import DataError, InputError, TieError
 from ..examples.dialects import Dialect, read_dialect, recognise
+from ..examples.exports import Unfolded, unfold
 from ..examples.prompt_template import read_with_template
 from ..untrusted import quote
 from .batch import Batch, Done
@@ -24,6 +25,8 @@ READ_AS = {
     "unescaped_quotes": "quotes inside a field are not escaped; read as they stand",
 }
 """What readers settle by a rule of theirs, and a person should know."""
+LEFT_OUT = "left_out"
+"""The flag of rows of which something is not carried over."""
 
 
 class Understand:
@@ -56,20 +59,31 @@ class Understand:
         done.tally.names.update(record.keys())
         template = self._plan.prompt_template
         try:
-            dialect = self._dialect(record)
+            dialect, unfolded = self._dialect(record)
             if template is not None:
                 example = read_with_template(record, dialect, template)
             elif dialect is not None:
-                example = read_dialect(record, dialect)
+                example = read_dialect(record if unfolded is None else unfolded.record, dialect)
             else:
-                raise DataError(_unknown(record), "Say what they are with `columns`.")
+                raise DataError(_unknown(record, unfolded), "Say what they are with `columns`.")
+        except TieError as error:
+            done.entries.drop(place, error.code, record, matched=error.problem)
+            return None
         except DataError as error:
             note(done.tally.unreadable, error.problem, place)
             done.entries.drop(place, "not_an_example", record, matched=error.problem)
             return None
-        done.tally.shapes[dialect.label if dialect else "prompt_template"] += 1
+        label = dialect.label if dialect else "prompt_template"
+        if unfolded is not None:
+            label = f"{unfolded.kind}: {label}"
+            if unfolded.left_out:
+                self._say_left_out(place, unfolded, done)
+        done.tally.shapes[label] += 1
         if example.fields:
-            done.tally.unused.update(map(str, example.fields))
+            fields = example.fields
+            if dialect is not None and dialect.name == "comparison":
+                fields = _unseen(fields, dialect)
+            done.tally.unused.update(map(str, fields))
         return Row(place, record, example, self._off(place, done))
 
     def _off(self, place: Place, done: Done) -> frozenset[str]:
@@ -77,16 +91,30 @@ class Understand:
             done.tally.restored[place.row_id] += 1
         return self._plan.rules_off(place.row_id)
 
-    def _dialect(self, record: dict[str, Any]) -> Dialect | None:
-        """`recognise`, remembered for records of plain fields: those with the same fields filled are of one dialect."""
+    def _say_left_out(self, place: Place, unfolded: Unfolded, done: Done) -> None:
+        done.tally.left_out.update(unfolded.left_out.keys())
+        done.entries.flag(place, LEFT_OUT, ", ".join(f"{kind} {count}" for kind, count in unfolded.left_out.items()))
+
+    def _dialect(self, record: dict[str, Any]) -> tuple[Dialect | None, Unfolded | None]:
+        """The dialect, and the plain record that it is that of where the record is an export.
+
+        Remembered for records of plain fields: those with the same fields filled are of one dialect, and no export.
+        """
         columns = self._plan.request.columns
         for value in record.values():
             if isinstance(value, (list, dict)) or (isinstance(value, str) and _may_be_json(value)):
-                return recognise(record, columns)
+                as_it_stands = columns or self._plan.prompt_template is not None
+                unfolded = None if as_it_stands else unfold(record)
+                return recognise(record if unfolded is None else unfolded.record, columns), unfolded
         key = tuple(name for name, value in record.items() if value is not None)
         if key not in self._dialects:
             self._dialects[key] = recognise(record, columns)
-        return self._dialects[key]
+        return self._dialects[key], None
+
+
+def _unseen(fields: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Fields without those that say which of two answers is better: the pair is what they say."""
+    return {field: value for field, value in fields.items() if dialect.parts.get(field) != "better"}
 
 
 def _may_be_json(text: str) -> bool:
@@ -94,8 +122,10 @@ def _may_be_json(text: str) -> bool:
     return text.lstrip().startswith(("[", "{", "array("))
 
 
-def _unknown(record: Mapping[str, Any]) -> str:
+def _unknown(record: Mapping[str, Any], unfolded: Unfolded | None) -> str:
     """Why a record is of no dialect: what it has is unknown, or what is known is empty."""
+    if unfolded is not None:
+        return f"{unfolded.kind}: {_unknown(unfolded.record, None)}"
     empty = [name for name, value in record.items() if value is None or value == []]
     nothing = f"; nothing in {_listed(empty)}" if empty else ""
     return f"no known fields among {_listed(record)}{nothing}"

@@ -13,15 +13,18 @@ from .result import Source
 from .row import Place
 from .rules import RULES
 from .tally import Tally
-from .understand import READ_AS
+from .understand import LEFT_OUT, READ_AS
 from .wording import counted, place_of
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
 FIELD_RULES = ("not_an_example", "no_prompt")
-LATER_RULES = (*FIELD_RULES, *RULES, "too_short", "personal_data", "duplicate", "near_duplicate")
+LATER_RULES = (*FIELD_RULES, "tie", *RULES, "too_short", "personal_data", "duplicate", "near_duplicate")
 MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look
-BESIDE = {*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected", "metadata", "meta", "url", "date"}
+BESIDE = {
+    *(*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected"),
+    *("metadata", "response_metadata", "meta", "url", "date"),
+}
 GOOD_OR_BAD = ("label", "kto_tag")  # TRL's and LLaMA-Factory's names for what unpaired preferences say
 NO_MEDIA = "Take out what is no text (pictures, sound, files), or whole rows of it: here text alone is learned."
 SMALL = 100  # examples; the mission holds 100 good ones for a usable set
@@ -37,7 +40,8 @@ def reading_checks(ledger: Ledger, tally: Tally, files: Sequence[DataFile], rows
     bad = {rule: count for rule, count in ledger.dropped.items() if rule not in (*LATER_RULES, "undecodable")}
     doubtful = {rule: ledger.flagged[rule] for rule in READ_AS if ledger.flagged[rule]}
     syntax = _syntax(bad, doubtful, tally.unparsed, rows_read)
-    return [syntax, _fields(ledger, tally, rows_read), _encoding(ledger.dropped["undecodable"], files)]
+    encoding = _encoding(ledger.dropped["undecodable"], files)
+    return [syntax, _fields(ledger, tally, rows_read), encoding, *_left_out(ledger, tally)]
 
 
 def _syntax(bad: Mapping[str, int], doubtful: Mapping[str, int], reasons: Mapping[str, Place], rows_read: int) -> Check:
@@ -84,6 +88,16 @@ def _encoding(broken: int, files: Sequence[DataFile]) -> Check:
             name="Encoding", status="warn", details=f"{names}; read as such, written as UTF-8", count=0, next_step=step
         )
     return Check(name="Encoding", status="pass", details=names, count=0)
+
+
+def _left_out(ledger: Ledger, tally: Tally) -> list[Check]:
+    """What of exported conversations the rows do not hold; nothing to say where all is carried over."""
+    count = ledger.flagged[LEFT_OUT]
+    if not count:
+        return []
+    details = f"{counted(count, 'row')} kept without something of theirs, by rows: {listed(tally.left_out)}"
+    step = "See in ledger.jsonl (left_out) that the conversations make sense without it."
+    return [Check(name="Carried Over", status="warn", details=details, count=count, next_step=step)]
 
 
 def accounting_check(ledger: Ledger, rows_read: int, kept: int) -> Check:
@@ -164,6 +178,7 @@ def unusable_next_step(dropped: Mapping[str, int], tally: Tally) -> str:
         return "These rows are tokens already, made for one model: give the texts that they were made of."
     steps = {
         "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
+        "tie": "Give pairs of which one answer is the better one: in all of these neither is.",
         "no_prompt": "Plain text has no prompts: pass format: completion.",
         "no_answer": "Give conversations with an answer to learn: name its field with `columns`, or add it.",
         "empty_answer": "Name the field of the answers with `columns`; the one that was taken is empty.",

@@ -1,0 +1,81 @@
+"""Records as APIs, libraries and annotation tools export them, and the plain record that each holds."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import DataError
+from . import annotations, exchanges, message_trees
+from .items import is_items, turns_of
+
+Read = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Counter[str]] | None]
+ITEMS = frozenset({"messages", "items"})
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """The plain record in an export."""
+
+    kind: str
+    """What it was, for a person."""
+
+    record: dict[str, Any]
+    """Fields that the dialects know, and beside them all else that the export said."""
+
+    left_out: Mapping[str, int]
+    """What of the conversation is not carried over, by its kind: the row can be learned without it."""
+
+
+def unfold(record: Mapping[str, Any]) -> Unfolded | None:
+    """The plain record of an export; None for a record that is plain already.
+
+    Raises:
+        DataError: It is an export that holds no example.
+    """
+    if FIELDS.isdisjoint(record) or not may_be_export(record):
+        return None
+    for kind, fields, read in _KINDS:
+        if not fields.isdisjoint(record) and (found := read(record)) is not None:
+            return Unfolded(kind, *found)
+    return None
+
+
+def may_be_export(fields: Mapping[str, Any]) -> bool:
+    """Whether `unfold` may find an export in fields; certainly none when they are all texts and numbers."""
+    named = FIELDS.intersection(fields)
+    return any(isinstance(fields[name], (list, dict)) or _may_be_json(fields[name]) for name in named)
+
+
+def _may_be_json(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+
+
+def consumed(record: Mapping[str, Any]) -> set[str]:
+    """The fields of a record that are not what they were once it is unfolded."""
+    try:
+        unfolded = unfold(record)
+    except DataError:
+        return set(record)
+    if unfolded is None:
+        return set()
+    return {field for field, value in record.items() if unfolded.record.get(field) is not value}
+
+
+def _read_items(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str]] | None:
+    for field in ("messages", "items"):
+        if is_items(record.get(field)):
+            left_out: Counter[str] = Counter()
+            rest = {name: value for name, value in record.items() if name != field}
+            return {"messages": turns_of(record[field], left_out), **rest}, left_out
+    return None
+
+
+_KINDS: tuple[tuple[str, frozenset[str], Read], ...] = (
+    ("ChatGPT export", message_trees.FIELDS, message_trees.read_tree),
+    ("Argilla", annotations.ARGILLA, annotations.read_argilla),
+    ("Label Studio", annotations.LABEL_STUDIO, annotations.read_label_studio),
+    ("request and response", exchanges.FIELDS, exchanges.read_exchange),
+    ("items of the Responses API", ITEMS, _read_items),
+)
+FIELDS = frozenset[str]().union(*(fields for _, fields, _ in _KINDS))

@@ -1,0 +1,303 @@
+"""Records as APIs, libraries and annotation tools export them: each row shows an export and the plain row in it."""
+
+import json
+from typing import Any
+
+import pytest
+from faion_finetuner.core.errors import DataError
+from faion_finetuner.core.examples.convert import to_record
+from faion_finetuner.core.examples.dialects import read_record
+from faion_finetuner.core.examples.exports import FIELDS, unfold
+from faion_finetuner.core.examples.types import ChatExample, Format, Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ASKED = {"role": "user", "content": "hi"}
+HI = (Message("user", "hi"), Message("assistant", "yo"))
+SHI = (Message("system", "S"), *HI)
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
+LOOKED = (
+    Message("user", "hi"),
+    Message("assistant", "", None, (CALL,)),
+    Message("tool", "found", None, None, {"tool_call_id": "c1"}),
+    Message("assistant", "yo"),
+)
+
+
+def human(said: str) -> dict[str, Any]:
+    return {"type": "human", "content": said, "additional_kwargs": {}, "name": None, "example": False}
+
+
+def ai(said: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "ai", "content": said, "additional_kwargs": {}, "invalid_tool_calls": [], **more}
+
+
+def dumped(name: str, **fields: Any) -> dict[str, Any]:
+    return {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", name], "kwargs": fields}
+
+
+def completion(said: Any, *others: Any) -> dict[str, Any]:
+    choices = [{"index": i, "message": {"role": "assistant", "content": one}} for i, one in enumerate((said, *others))]
+    return {"object": "chat.completion", "choices": choices}
+
+
+def item(role: str, kind: str, said: str) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "role": role,
+        "id": "m",
+        "status": "completed",
+        "content": [{"type": kind, "text": said}],
+    }
+
+
+LOOK = {"name": "look", "args": {"q": 1}, "id": "c1", "type": "tool_call"}
+OUTPUT = [item("assistant", "output_text", "yo")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "read"),
+    [
+        ([{"type": "system", "content": "S"}, human("hi"), ai("yo")], SHI),
+        ([{"type": "human", "data": human("hi")}, {"type": "ai", "data": ai("yo")}], HI),
+        ([dumped("HumanMessage", content="hi", type="human"), dumped("AIMessageChunk", content="yo")], HI),
+        ([human("hi"), {"type": "AIMessageChunk", "content": [{"type": "text", "text": "yo"}]}], HI),
+        ([{"type": "chat", "data": {"type": "chat", "role": "user", "content": "hi"}}, ai("yo")], HI),
+        (
+            [
+                human("hi"),
+                ai("", tool_calls=[LOOK]),
+                {"type": "tool", "content": "found", "tool_call_id": "c1", "status": "success"},
+                ai("yo"),
+            ],
+            LOOKED,
+        ),
+        (  # the calls stand in the content too, as Anthropic's API gave them
+            [
+                dumped("HumanMessage", content="hi"),
+                dumped("AIMessage", content=[{"type": "tool_use", "id": "c1", "name": "look"}], tool_calls=[LOOK]),
+                dumped("ToolMessage", content="found", tool_call_id="c1"),
+                dumped("AIMessage", content="yo"),
+            ],
+            LOOKED,
+        ),
+        (  # as LangChain wrote calls before it had a field for them
+            [
+                human("hi"),
+                ai("") | {"additional_kwargs": {"tool_calls": [CALL]}},
+                {"type": "tool", "content": "found", "tool_call_id": "c1"},
+                ai("yo"),
+            ],
+            LOOKED,
+        ),
+    ],
+)
+def test_messages_of_langchain_are_turns(messages: list[dict[str, Any]], read: tuple[Message, ...]):
+    assert read_record({"messages": messages}) == ChatExample(read)
+
+
+def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
+    turn = {"type": "human", "question": "hi", "answer": "yo"}
+    assert [message.content for message in read_record({"turns": [turn]}).messages] == ["hi", "yo"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("record", "read"),
+    [
+        ({"request": {"messages": [ASKED]}, "response": completion("yo")}, HI),
+        ({"request": {"body": {"messages": [ASKED]}}, "response": {"body": completion("yo")}}, HI),
+        ({"request_body": json.dumps({"messages": [ASKED]}), "response_body": json.dumps(completion("yo"))}, HI),
+        ({"messages": [ASKED], "response": completion("yo")}, HI),
+        ({"messages": [ASKED], **completion("yo")}, HI),
+        ({"input": {"messages": [ASKED]}, "output": {"role": "assistant", "content": "yo"}}, HI),
+        ({"inputs": {"messages": [ASKED]}, "output": completion("yo")}, HI),
+        ({"request": {"prompt": "hi"}, "response": {"choices": [{"text": "yo", "finish_reason": "stop"}]}}, HI),
+        ({"request": {"prompt": "hi"}, "response": {"response": "yo"}}, HI),
+        ({"body": {"messages": [ASKED]}, "response": {"status_code": 200, "body": completion("yo")}}, HI),
+        # the Responses API
+        ({"input": "hi", "instructions": "S", "output": OUTPUT}, SHI),
+        ({"input": [item("user", "input_text", "hi")], "instructions": "S", "output": OUTPUT}, SHI),
+        ({"request": {"input": "hi", "instructions": "S"}, "response": {"output": OUTPUT}}, SHI),
+        ({"items": [item("user", "input_text", "hi"), {"type": "reasoning", "summary": []}, *OUTPUT]}, HI),
+        (
+            {
+                "input": [
+                    ASKED,
+                    {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": 1}'},
+                    {"type": "function_call_output", "call_id": "c1", "output": "found"},
+                ],
+                "output": OUTPUT,
+            },
+            LOOKED,
+        ),
+        # others
+        (
+            {
+                "params": {"system": "S", "messages": [ASKED]},
+                "result": {"type": "succeeded", "message": {"role": "assistant", "content": [{"text": "yo"}]}},
+            },
+            SHI,
+        ),
+        (
+            {
+                "request": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+                "response": {"candidates": [{"content": {"role": "model", "parts": [{"text": "yo"}]}}]},
+            },
+            HI,
+        ),
+        (
+            {
+                "input": {"inputBodyJson": {"messages": [ASKED], "system": [{"text": "S"}]}},
+                "output": {"outputBodyJson": {"output": {"message": {"role": "assistant", "content": "yo"}}}},
+            },
+            SHI,
+        ),
+        ({"inputs": {"question": "hi"}, "outputs": {"answer": "yo"}}, HI),
+        ({"inputs": {"input": [human("hi")]}, "outputs": {"output": ai("yo")}}, HI),
+        (
+            {"inputs": {"messages": [[dumped("HumanMessage", content="hi")]]}, "outputs": {"generations": [[{
+                "text": "yo", "message": dumped("AIMessage", content="yo")}]]}},
+            HI,
+        ),
+        # annotation tools
+        ({"fields": {"prompt": "hi", "response": "yo"}, "responses": {}}, HI),
+        ({"fields": {"text": "hi"}, "responses": {"label": [{"value": "yo"}]}}, HI),
+        ({"fields": {"text": "hi"}, "responses": {}, "suggestions": {"label": {"value": "yo"}}}, HI),
+        (
+            {
+                "data": {"text": "hi"},
+                "annotations": [
+                    {"was_cancelled": True, "result": []},
+                    {"result": [{"type": "choices", "from_name": "any", "value": {"choices": ["yo"]}}]},
+                ],
+            },
+            HI,
+        ),
+        (
+            {
+                "data": {"prompt": "hi"},
+                "annotations": [{"result": [{"type": "textarea", "from_name": "reply", "value": {"text": ["yo"]}}]}],
+            },
+            HI,
+        ),
+    ],
+)  # fmt: skip
+def test_an_export_is_the_conversation_in_it(record: dict[str, Any], read: tuple[Message, ...]):
+    example = read_record(record)
+    assert isinstance(example, ChatExample)
+    assert example.messages == read
+
+
+def test_calls_and_thoughts_of_a_response_are_those_of_one_answer():
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "I should look."}]},
+        item("assistant", "output_text", "A moment."),
+        {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": 1}'},
+    ]
+    tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+    example = read_record({"input": "hi", "output": output, "tools": tools})
+    assert isinstance(example, ChatExample)
+    assert example.messages[1] == Message(
+        "assistant", "A moment.", None, (CALL,), {"reasoning_content": "I should look."}
+    )
+    function = {"name": "look", "parameters": {"type": "object"}}
+    assert example.fields == {"tools": [{"type": "function", "function": function}]}
+
+
+def test_what_else_an_exchange_says_stays_beside_the_conversation():
+    response = {**completion("yo"), "usage": {"total_tokens": 3}, "service_tier": None}
+    response["choices"][0]["finish_reason"] = "length"
+    record = {"id": 7, "request": {"model": "m", "messages": [ASKED]}, "response": response, "result": "kept"}
+    assert read_record(record).fields == {
+        "model": "m",
+        "id": 7,
+        "result_original": "kept",
+        "response_metadata": {"object": "chat.completion", "usage": {"total_tokens": 3}, "finish_reason": "length"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "left_out"),
+    [
+        ({"messages": [ASKED], "response": completion("yo", "other")}, {"choices after the first": 1}),
+        ({"messages": [ASKED], "response": completion("yo")}, {}),
+        (
+            {"input": "hi", "output": [{"type": "web_search_call", "status": "completed"}, *OUTPUT]},
+            {"web_search_call": 1},
+        ),
+        (
+            {"messages": [ASKED, {"type": "reasoning", "encrypted_content": "x"}, *OUTPUT]},
+            {"reasoning without text": 1},
+        ),
+        (
+            {"fields": {"text": "hi"}, "responses": {"label": [{"value": "a"}, {"value": "b"}, {"value": "a"}]}},
+            {"responses of other annotators that differ": 1},
+        ),
+        (
+            {"data": {"text": "hi"}, "annotations": [{"result": [{"type": "labels", "value": {"labels": ["x"]}}]}] * 2},
+            {"annotations after the first": 1, "annotation of type labels": 1},
+        ),
+    ],
+)
+def test_what_an_export_loses_is_counted_by_its_kind(record: dict[str, Any], left_out: dict[str, int]):
+    unfolded = unfold(record)
+    assert unfolded is not None
+    assert unfolded.left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        ({"custom_id": "a", "response": {"status_code": 200, "body": completion("yo")}}, "batch without its question"),
+        ({"request": {"messages": [ASKED]}, "response": {"body": {"error": {"code": 429}}}}, "an error and no answer"),
+        ({"data": {"text": "hi"}, "annotations": []}, "no annotation"),
+    ],
+)
+def test_an_export_without_an_example_says_why(record: dict[str, Any], problem: str):
+    with pytest.raises(DataError, match=problem):
+        read_record(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": "q", "choices": [{"label": "A", "text": "x"}, {"label": "B", "text": "y"}], "answerKey": "A"},
+        {"input": "hi", "output": {"text": "yo", "label": 1}},
+        {"input": {"a": 1}, "output": {"b": 2}},
+        {"input": {"messages": [ASKED]}, "preferred_output": [HI], "non_preferred_output": [HI]},
+        {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "response": "no"},
+        {"text": "hi", "annotations": [{"start": 0, "end": 2}], "label": "x"},
+        {"question": "hi", "answer": "yo", "mapping": {"a": 1}, "fields": ["x"]},
+    ],
+)
+def test_a_plain_record_is_no_export(record: dict[str, Any]):
+    assert unfold(record) is None
+
+
+@pytest.mark.parametrize("format", ["openai", "sharegpt", "alpaca", "completion"])
+def test_a_leftover_that_would_be_read_as_an_export_is_renamed(format: Format):
+    example = ChatExample((*HI, Message("user", "and?")), {"choices": completion("no")["choices"]})
+    record = to_record(example, format)
+    assert unfold(record) is None
+    assert completion("no")["choices"] in record.values()
+
+
+SCRAPS = st.sampled_from(["hi", "", "user", "human", "reasoning", "function_call", None, 0, "[1]", '{"a": 1}'])
+INNER = (
+    *("type", "role", "content", "message", "parts", "data", "kwargs", "lc", "id", "text", "value", "tools", "error"),
+    *("parent", "children", "author", "content_type", "current_node", "from_name"),
+)
+KEYS = st.sampled_from([*sorted(FIELDS), *INNER])
+VALUES = st.recursive(
+    SCRAPS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True)
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_no_shape_breaks_the_reader(record: dict[str, Any]):
+    try:
+        example = read_record(record)
+    except DataError:  # any other error is the failure
+        return
+    assert json.dumps(to_record(example, "openai"), default=str)
