@@ -19,6 +19,7 @@ from tests.evaluate.finished import Evaluations
 from tests.tiny import tiny_rows
 
 MODULE = """
+import json
 from faion_finetuner.core.evaluate.scorers import scorer
 
 @scorer("Length", higher_is_better=False)
@@ -33,10 +34,15 @@ def even(answer, reference):
 def broken(answer, reference):
     return 1 / 0
 
+@scorer("First tool", right_or_wrong=True, tool_calls=True)
+def first_tool(answer, reference):
+    made, expected = json.loads(answer), json.loads(reference)
+    return [one.get("name") for one in made[:1]] == [one["name"] for one in expected[:1]]
+
 def plain(answer, reference):
     return 1
 """
-NAMES = ("length", "even", "broken", "plain")
+NAMES = ("length", "even", "broken", "plain", "first_tool")
 
 
 @pytest.fixture
@@ -84,6 +90,29 @@ def test_an_installed_scorer_is_a_metric_like_any_other(
     assert (even.metric, even.higher_is_better) == ("even", True)
     assert even.gained is not None
     assert "| held-out rows | Length |" in report(result).markdown
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_scorer_of_tool_calls_gets_them_as_json_and_one_of_texts_the_other_rows(
+    evaluations: Evaluations, settings: Settings, base_folder: Path
+):
+    call = {"type": "function", "function": {"name": "look", "arguments": '{"at": "a stone"}'}}
+    rows = tiny_rows(16, seed=4)
+    for row in rows[:6]:
+        row["messages"][1] |= {"content": "", "tool_calls": [call]}
+        row["tools"] = [{"type": "function", "function": {"name": "look"}}]
+    for row in rows[6:8]:
+        row["tools"] = [{"type": "function", "function": {"name": "look"}}]
+    data = write_rows(settings.roots[0] / "rows.jsonl", rows)
+    folder = evaluations.finish(
+        "out", model_name=str(base_folder), data_path=data, metrics=("length", "first_tool", "tool_calls")
+    )
+    result = EvaluateResult.model_validate_json(folder.result_path.read_bytes())
+    found = {row.metric: (row.n, row.base) for row in result.scores}
+    assert found["first_tool"] == (8, 2 / 8)  # two that expect no call, and make none
+    assert found["length"][0] == 10
+    assert (found["tool_match"], found["tool_overcall"]) == ((6, 0), (2, 0))
 
 
 @pytest.mark.usefixtures("package")
