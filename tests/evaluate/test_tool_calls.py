@@ -148,7 +148,8 @@ def test_calls_are_scored_by_value_and_needless_ones_are_counted(
     assert "never close it" in told
     lines = [json.loads(line) for line in Path(result.samples_path or "").read_text().splitlines()]
     assert lines[0]["reference"] == '{"name": "weather", "arguments": {"days": 1, "city": "Oslo"}}'
-    assert [line["flip"] for line in lines] == ["gained"] * 10 + [None] * 14
+    assert [line["flip"] for line in lines] == ["gained"] * 10 + [None] * 2 + ["lost"] * 12
+    assert "**Right by the base, wrong by the fine-tuned model** (tool_match, tool_overcall): 5 of 12" in told
     items = Items.model_validate_json((folder.path / ITEMS).read_bytes())
     sizes = {score.metric: len(score.keys) for score in items.scores}
     assert (sizes["tool_match"], sizes["tool_overcall"], sizes["rougeL"], sizes["perplexity"]) == (12, 12, 12, 24)

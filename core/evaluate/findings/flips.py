@@ -12,16 +12,26 @@ ORDER: tuple[Flip, ...] = ("lost", "gained")  # what got worse is read first
 
 
 def flips(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Flip | None]:
-    """For each row that was answered; by the first score that is right or wrong, None for rows that are not of it."""
+    """For each row that was answered; by `deciding` scores, None for rows that are not of them."""
     found: list[Flip | None] = [None] * len(subject.asked)
-    score = next((one for one in map(find, subject.choice.scores) if one.statistic.binary), None)
-    if score is None or finetuned is None:
+    if finetuned is None:
         return found
-    right = float(score.statistic.higher_is_better)
-    before, after = (scored.item_rows(subject, score, one)[:, 0] == right for one in (base, finetuned))
-    for place, was, now in zip(scored.places(subject, score), before.tolist(), after.tolist(), strict=True):
-        found[place] = _flip(was, now)
+    for name in deciding([name for name in subject.choice.scores if find(name).statistic.binary]):
+        score = find(name)
+        right = float(score.statistic.higher_is_better)
+        before, after = (scored.item_rows(subject, score, one)[:, 0] == right for one in (base, finetuned))
+        for place, was, now in zip(scored.places(subject, score), before.tolist(), after.tolist(), strict=True):
+            found[place] = _flip(was, now)
     return found
+
+
+def deciding(binary: Sequence[str]) -> tuple[str, ...]:
+    """Of the scores that are right or wrong those that say it of rows: the first, and of rows without calls their own.
+
+    Both are of different rows, so that a row flips once.
+    """
+    own = [name for name in binary[1:] if name == "tool_overcall"] if binary[:1] == ["tool_match"] else []
+    return (*binary[:1], *own)
 
 
 def _flip(was_right: bool, is_right: bool) -> Flip | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ...untrusted import fence
-from ..findings.flips import ORDER
+from ..findings.flips import ORDER, deciding
 from ..result import EvaluateResult, Flip, Sample
 
 FLIPPED: dict[Flip, str] = {
@@ -28,9 +28,10 @@ def section(result: EvaluateResult) -> str:
 def _flipped(result: EvaluateResult, flip: Flip, samples: Sequence[Sample]) -> Iterator[str]:
     if not samples:
         return
-    row = next(row for row in result.scores if row.gained is not None)
-    total = row.lost if flip == "lost" else row.gained
-    yield f"**{FLIPPED[flip]}** ({row.metric}): {len(samples)} of {total}"
+    rows = {row.metric: row for row in result.scores if row.gained is not None}
+    names = deciding(list(rows))
+    total = sum((rows[name].lost if flip == "lost" else rows[name].gained) or 0 for name in names)
+    yield f"**{FLIPPED[flip]}** ({', '.join(names)}): {len(samples)} of {total}"
     yield from _examples(samples, flip.capitalize())
 
 
