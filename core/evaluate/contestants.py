@@ -20,7 +20,8 @@ Measure = Callable[[Side, Any], None]
 OnDone = Callable[[int], None]
 """Called with how many are done by now; may raise to stop."""
 
-BATCH_SIZE = 32  # on a CPU a step of 32 answers costs hardly more than one of 8
+BATCH_SIZE = 32  # at most; on a CPU a step of 32 answers costs hardly more than one of 8
+PROMPT_TOKENS_AT_ONCE = 16_384  # in a batch: their state takes memory, and nothing is heard of until they are read
 
 
 class Contestant(Protocol):
@@ -51,14 +52,31 @@ class LoadedModel:
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, on_done: OnDone) -> list[Generation]:
         """See Contestant."""
-        return generate(
-            self.model, self._tokenizer, prompts,
-            max_new_tokens=max_new_tokens, batch_size=BATCH_SIZE, on_done=on_done,
-        )  # fmt: skip
+        found: dict[int, Generation] = {}
+        for size, places in self._batches(prompts):
+            told = generate(
+                self.model, self._tokenizer, [prompts[i] for i in places],
+                max_new_tokens=max_new_tokens, batch_size=size, on_done=_after(len(found), on_done),
+            )  # fmt: skip
+            found.update(zip(places, told, strict=True))
+        return [found[i] for i in range(len(prompts))]
+
+    def _batches(self, prompts: Sequence[str]) -> list[tuple[int, list[int]]]:
+        """Batch sizes and the places of the prompts that are short enough for them; the longest first."""
+        by_size: dict[int, list[int]] = {}
+        for place, tokens in enumerate(self._tokenizer.count_many(list(prompts))):
+            size = PROMPT_TOKENS_AT_ONCE >> (max(tokens, 1) - 1).bit_length()
+            by_size.setdefault(min(BATCH_SIZE, max(1, size)), []).append(place)
+        return sorted(by_size.items())
 
     def choices(self, items: Sequence[Choices], on_done: OnDone) -> list[list[float]]:
         """See Contestant."""
         return choices.nll(self.model, items, on_done)
+
+
+def _after(before: int, on_done: OnDone) -> OnDone:
+    """Counts on from those that were done before."""
+    return lambda done: on_done(before + done)
 
 
 def visit(base_path: Path, finetuned_path: Path | None, settings: Settings, measure: Measure) -> None:

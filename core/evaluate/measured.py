@@ -37,7 +37,8 @@ def measured(
     if run.resume and (kept := _kept(path)) is not None and kept.of == digest:
         return kept
     subject, name = local.subject, "base" if side == "base" else "fine-tuned"
-    run.stage(f"{name}: likelihood of {len(local.tokenized)} rows")
+    trained = f" and {len(local.training)} training rows" if local.training else ""
+    run.stage(f"{name}: likelihood of {len(local.tokenized)} rows{trained}")
     rows = (*local.tokenized, *local.training)
     scored = contestant.likelihoods(rows, _tell(run, len(rows), "rows"))
     run.stage(f"{name}: answering {len(subject.asked)} prompts")

@@ -7,7 +7,9 @@ from pathlib import Path
 from .. import extras
 from ..models.machine import Machine, multiplies_float32_well
 from ..models.packed import MOST_BYTES
+from ..models.source import read_config
 from .benchmarks.harness import Benchmarks
+from .local import windows
 from .local.float32 import KEPT
 from .local.predictor import MOST_LOGITS
 from .local.subject import LocalSubject
@@ -25,13 +27,16 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
     """Tokens, memory and a rough time for both models; benchmarks cost extra and leave the time unknown."""
     subject = local.subject
     models = 1 if request.finetuned_path is None else 2
-    scored = (
-        sum(len(tokens.input_ids) for tokens in (*local.tokenized, *local.training)) + questions.count() * PROBE_TOKENS
-    )
-    prompts = sum(local.tokenizer.count_many([subject.prompts[i] for i in subject.asked]))
+    config = read_config(local.base_path)
+    size = windows.size(config.get("max_position_embeddings"))
+    items = enumerate((*local.tokenized, *local.training))
+    read = [len(piece.ids) for number, item in items for piece in windows.pieces_of(number, item, size)]
+    prompts = local.tokenizer.count_many([subject.prompts[i] for i in subject.asked])
+    scored = sum(read) + questions.count() * PROBE_TOKENS
     generated = len(subject.asked) * subject.max_new_tokens
     parameters = _parameters(local.base_path)
-    work = 2 * parameters * models * (scored + prompts + DECODE_PENALTY * generated)
+    work = 2 * parameters * (scored + sum(prompts) + DECODE_PENALTY * generated)
+    work = models * (work + _attention(config, [*read, *prompts]))
     return Plan(
         rows=len(subject.examples),
         scored_tokens=models * scored,
@@ -39,6 +44,13 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
         memory_bytes=parameters * BYTES[machine.dtype] + 4 * MOST_LOGITS + _copies(parameters, machine),
         seconds=None if benchmarks else round(OVERHEAD * work / _arithmetic_per_second(machine), 1),
     )
+
+
+def _attention(config: dict[str, object], lengths: list[int]) -> int:
+    """Work that grows with the square of a text's length: each token looks at all before it, twice in each layer."""
+    layers, width = config.get("num_hidden_layers"), config.get("hidden_size")
+    each = 2 * layers * width if isinstance(layers, int) and isinstance(width, int) else 0
+    return each * sum(length**2 for length in lengths)
 
 
 def _copies(parameters: int, machine: Machine) -> int:

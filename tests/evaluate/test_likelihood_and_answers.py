@@ -182,13 +182,25 @@ def test_copies_of_a_long_beginning_count_towards_what_lies_in_memory_at_once():
 def test_a_text_longer_than_the_window_is_read_in_strides_that_predict_each_token_once(model: Any):
     generator = random.Random(3)
     ids = [generator.randrange(3, 300) for _ in range(512 + 256 + 100)]
-    labels = [-100] * 600 + ids[600:]
+    labels = [-100] * 300 + ids[300:]
     (found,) = measure(model, [Tokenized(ids, labels, 0, 0, 1)])
     first, second, last = (one_at_a_time(model, ids[start : start + 512]) for start in (0, 256, 356))
     expected = [*first, *second[-256:], *last[-100:]]
-    assert (found.all_tokens, found.answer_tokens) == (len(ids) - 1, len(ids) - 600)
+    assert (found.all_tokens, found.answer_tokens) == (len(ids) - 1, len(ids) - 300)
     assert found.all_nll == pytest.approx(sum(expected), rel=1e-5)
-    assert found.answer_nll == pytest.approx(sum(expected[599:]), rel=1e-5)
+    assert found.answer_nll == pytest.approx(sum(expected[299:]), rel=1e-5)
+
+
+def test_of_a_prompt_longer_than_the_window_only_what_is_read_beside_the_answer_costs_time(model: Any):
+    generator = random.Random(3)
+    ids = [generator.randrange(3, 300) for _ in range(5_000)]
+    labels = [-100] * 4_980 + ids[4_980:]
+    (found,) = measure(model, [Tokenized(ids, labels, 0, 0, 1)])
+    last = one_at_a_time(model, ids[-512:])
+    assert (found.answer_tokens, found.answer_nll) == (20, pytest.approx(sum(last[-20:]), rel=1e-5))
+    assert found.all_tokens < 512
+    (unlabelled,) = measure(model, [Tokenized(ids[:1_000], [-100] * 1_000, 0, 0, 0)])
+    assert unlabelled.all_tokens == 999
 
 
 def test_choices_that_share_a_prompt_are_as_likely_as_each_whole_text(model: Any, tokenizer: ChatTokenizer):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...examples.mask import Tokenized
+from ...examples.mask import NOT_TRAINED, Tokenized
 
 LONGEST = 8_192  # tokens at once, whatever the model could read: the memory of attention and logits grows with it
 
@@ -35,12 +35,16 @@ def pieces_of(number: int, item: Tokenized, size: int) -> Iterator[Piece]:
     """The item whole, or in windows of `size` tokens that go on by half of it: each token is predicted once.
 
     After the first window a token has at least half a window before it. The usual strided perplexity, as in
-    https://huggingface.co/docs/transformers/perplexity.
+    https://huggingface.co/docs/transformers/perplexity. Windows that predict no labelled token are left out, where
+    there are others: so a prompt of any length costs one window, and beside the answer the model reads no more of it.
     """
     ids, labels = item.input_ids, item.labels
-    end = min(size, len(ids))
-    yield Piece(number, ids[:end], labels[:end])
-    while end < len(ids):
+    wanted = any(label != NOT_TRAINED for label in labels[1:])
+    done, end = 1, min(size, len(ids))
+    while True:
+        if not wanted or len(ids) <= size or any(label != NOT_TRAINED for label in labels[done:end]):
+            start = max(0, end - size)
+            yield Piece(number, ids[start:end], labels[start:end], given=done - start)
+        if end >= len(ids):
+            return
         done, end = end, min(end + size - size // 2, len(ids))
-        start = end - size
-        yield Piece(number, ids[start:end], labels[start:end], given=done - start)

@@ -33,7 +33,8 @@ def section(result: EvaluateResult) -> str:
     minus = "" if result.finetuned_path is None else ", so a minus is an improvement and a plus a loss"
     note = (
         f"Lower is better{minus}. Perplexity, loss and bits per byte count the answers alone, "
-        "the last column all tokens. Bits per byte can be compared between models with different tokenizers."
+        "the last column all tokens, of a text longer than the window those read with its answer. "
+        "Bits per byte can be compared between models with different tokenizers."
     )
     told = note + _size(result.perplexity or result.loss) + _p_decides(measures)
     return "\n".join([table(header, rows), told, *_training(result)])
