@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from .field_names import ANSWER_PAIRS
+from .field_names import ANSWER_PAIRS, TURN_FIELDS
 from .items import is_items, is_output, turns_of
 from .langchain import as_turn
 from .text import parsed
-from .turns import names_speakers
+from .turns import ends_asking, names_speakers
 
 REQUESTS = ("request", "request_body", "body", "params", "inputs", "input")
 RESPONSES = ("response", "response_body", "outputs", "output", "result")
@@ -45,7 +45,7 @@ def read_exchange(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[st
     Raises:
         DataError: There is no answer but an error, or an answer without its question.
     """
-    if not WORSE.isdisjoint(record):
+    if not WORSE.isdisjoint(record) or _is_told(record):
         return None
     left_out: Counter[str] = Counter()
     asked_in, asked = _request(record)
@@ -64,6 +64,12 @@ def read_exchange(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[st
         plain |= {ANSWER: answer.said, **({METADATA: answer.rest} if answer.rest else {})}
         _add(plain, own)
     return plain, left_out
+
+
+def _is_told(record: Mapping[str, Any]) -> bool:
+    """Whether a record has its whole conversation in a field of its own, to which a log beside it adds nothing."""
+    talks = [record[field] for field in TURN_FIELDS if field in record]
+    return any(names_speakers(talk) and not ends_asking(talk) for talk in talks)
 
 
 def _add(plain: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from . import annotations, exchanges, message_trees
+from . import annotations, exchanges, message_trees, scored_answers
 from .items import is_items, turns_of
 
 Read = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Counter[str]] | None]
-ITEMS = frozenset({"messages", "items"})
+ITEMS = ("messages", "items")  # fields that may hold items of the Responses API
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,18 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
     Raises:
         DataError: It is an export that holds no example.
     """
-    if FIELDS.isdisjoint(record) or not may_be_export(record):
-        return None
-    for kind, fields, read in _KINDS:
-        if not fields.isdisjoint(record) and (found := read(record)) is not None:
-            return Unfolded(kind, *found)
+    if not FIELDS.isdisjoint(record) and may_be_export(record):
+        for kind, fields, read in _KINDS:
+            if not fields.isdisjoint(record) and (found := read(record)) is not None:
+                return Unfolded(kind, *found)
+    for field in ITEMS:
+        if field in record and is_items(record[field]):
+            return _items(record, field)
     return None
 
 
 def may_be_export(fields: Mapping[str, Any]) -> bool:
-    """Whether `unfold` may find an export in fields; certainly none when they are all texts and numbers."""
+    """Whether fields may make an export; certainly not when those of a known name are texts and numbers."""
     named = FIELDS.intersection(fields)
     return any(isinstance(fields[name], (list, dict)) or _may_be_json(fields[name]) for name in named)
 
@@ -62,20 +64,18 @@ def consumed(record: Mapping[str, Any]) -> set[str]:
     return {field for field, value in record.items() if unfolded.record.get(field) is not value}
 
 
-def _read_items(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str]] | None:
-    for field in ("messages", "items"):
-        if is_items(record.get(field)):
-            left_out: Counter[str] = Counter()
-            rest = {name: value for name, value in record.items() if name != field}
-            return {"messages": turns_of(record[field], left_out), **rest}, left_out
-    return None
+def _items(record: Mapping[str, Any], field: str) -> Unfolded:
+    left_out: Counter[str] = Counter()
+    rest = {name: value for name, value in record.items() if name != field}
+    return Unfolded("items of the Responses API", {"messages": turns_of(record[field], left_out), **rest}, left_out)
 
 
 _KINDS: tuple[tuple[str, frozenset[str], Read], ...] = (
-    ("ChatGPT export", message_trees.FIELDS, message_trees.read_tree),
+    ("ChatGPT export", message_trees.CHATGPT, message_trees.read_chatgpt),
+    ("tree of replies", message_trees.REPLIES, message_trees.read_replies),
+    ("scored answers", scored_answers.FIELDS, scored_answers.read_scored),
     ("Argilla", annotations.ARGILLA, annotations.read_argilla),
     ("Label Studio", annotations.LABEL_STUDIO, annotations.read_label_studio),
     ("request and response", exchanges.FIELDS, exchanges.read_exchange),
-    ("items of the Responses API", ITEMS, _read_items),
 )
 FIELDS = frozenset[str]().union(*(fields for _, fields, _ in _KINDS))

@@ -12,17 +12,10 @@ REPLIES = ("function_call_output", "custom_tool_call_output")
 
 def is_items(value: Any) -> bool:
     """Whether it is a list of items: messages with a role, and at least one thing that is no message."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return False
-    found = False
-    for item in value:
-        if not isinstance(item, dict):
-            return False
-        if "role" not in item:
-            if not _is_other(item):
-                return False
-            found = True
-    return found
+    others = [item for item in value if "role" not in item]
+    return bool(others) and all(map(_is_other, others))
 
 
 def is_output(value: Any) -> bool:

@@ -115,14 +115,16 @@ def _comparison(record: Mapping[str, Any], names: Names) -> Dialect | None:
     if found is None:
         return None
     one, other = names[found[0]], names[found[1]]
-    context = names.get("context")
+    context, history = names.get("context"), names.get("history")
     if begins_asked(record[one]) and begins_asked(record[other]):
         asked: dict[str, Part] = _asked(record, names, whole=True)
     elif context is not None and names_speakers(record[context]):
         asked = {**_optional(names, SYSTEM_FIELDS, "system"), context: "messages"}
     else:
         asked = _asked(record, names, whole=False)
-        if not asked.keys() - set(_optional(names, SYSTEM_FIELDS, "system")):
+        if not asked and history is not None and isinstance(record[history], str):
+            asked = {history: "prompt"}  # the post and its comments, as SHP has them
+        if not set(asked.values()) - {"system"}:
             return None
     better: dict[str, Part] = {names[name]: "better" for name in found[2]}
     return Dialect("comparison", {**asked, one: "assistant", other: "rejected", **better})

@@ -47,6 +47,7 @@ def with_fields(fields: dict[str, Any]) -> ChatExample:
         {"context": asked("")[:1], "response1": GOOD, "response2": BAD, "overall_preference": -1},
         {"conversation_a": asked(BAD), "conversation_b": asked(GOOD), "winner": "model_b"},
         {"prompt": '["hi"]', "response_a": json.dumps([GOOD]), "response_b": json.dumps([BAD]), "winner": "model_a"},
+        {"history": "hi", "human_ref_A": BAD, "human_ref_B": GOOD, "labels": 0},
         {"question": {"full_text": "hi"}, "answer_0": BAD, "answer_1": GOOD, "score_0": -0.5, "score_1": 0.5},
         {"prompt": "hi", "response_a": BAD, "response_b": GOOD}
         | {"winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0},

@@ -8,7 +8,7 @@ import pytest
 from faion_finetuner.core.errors import DataError
 from faion_finetuner.core.examples.convert import as_chat, losses, to_record
 from faion_finetuner.core.examples.dialects import read_record
-from faion_finetuner.core.examples.recognise import (
+from faion_finetuner.core.examples.field_names import (
     ANSWER_FIELDS,
     ANSWER_PAIRS,
     CONTEXT_FIELDS,
@@ -17,8 +17,8 @@ from faion_finetuner.core.examples.recognise import (
     SYSTEM_FIELDS,
     TEXT_FIELDS,
     TURN_FIELDS,
-    recognise,
 )
+from faion_finetuner.core.examples.recognise import recognise
 from faion_finetuner.core.examples.types import ChatExample, CompletionExample, Example, Format, Message, Rejected
 from faion_finetuner.core.lossless_json import Number
 from hypothesis import HealthCheck, given, settings

@@ -1,14 +1,15 @@
 """Records as APIs, libraries and annotation tools export them: each row shows an export and the plain row in it."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from faion_finetuner.core.errors import DataError
+from faion_finetuner.core.errors import DataError, TieError
 from faion_finetuner.core.examples.convert import to_record
 from faion_finetuner.core.examples.dialects import read_record
 from faion_finetuner.core.examples.exports import FIELDS, unfold
-from faion_finetuner.core.examples.types import ChatExample, Format, Message
+from faion_finetuner.core.examples.types import ChatExample, Format, Message, Rejected
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,22 @@ def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
                 "text": "yo", "message": dumped("AIMessage", content="yo")}]]}},
             HI,
         ),
+        # several replies, of which the best counts
+        (
+            {
+                "message_tree_id": "t",
+                "prompt": {
+                    "role": "prompter",
+                    "text": "hi",
+                    "replies": [
+                        {"role": "assistant", "text": "no", "rank": 1, "replies": []},
+                        {"role": "assistant", "text": "unranked", "rank": None},
+                        {"role": "assistant", "text": "yo", "rank": 0, "replies": []},
+                    ],
+                },
+            },
+            HI,
+        ),
         # annotation tools
         ({"fields": {"prompt": "hi", "response": "yo"}, "responses": {}}, HI),
         ({"fields": {"text": "hi"}, "responses": {"label": [{"value": "yo"}]}}, HI),
@@ -245,6 +262,27 @@ def test_what_an_export_loses_is_counted_by_its_kind(record: dict[str, Any], lef
     assert unfolded.left_out == left_out
 
 
+def answered(**scores: Any) -> list[dict[str, Any]]:
+    return [{"model": "m", "response": said, "overall_score": score} for said, score in scores.items()]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"completions": answered(no=2.5, meh=3, yo=8)}, {"generations": ["yo", "no"], "ratings": [5, 1]}],
+)
+@pytest.mark.parametrize("format", ["openai", "sharegpt", "alpaca", "completion"])
+def test_of_scored_answers_the_best_and_the_worst_are_a_pair(record: dict[str, Any], format: Format):
+    example = read_record({"instruction": "hi", **record})
+    assert example == ChatExample(HI, record, Rejected(1, (Message("assistant", "no"),)))
+    again = read_record(to_record(example, format))
+    assert (again.rejected, again.fields) == (read_record(to_record(again, format)).rejected, record)
+
+
+def test_answers_that_are_all_as_good_are_a_tie():
+    with pytest.raises(TieError):
+        read_record({"instruction": "hi", "completions": answered(a=3, b=3.0)})
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
@@ -265,7 +303,8 @@ def test_an_export_without_an_example_says_why(record: dict[str, Any], problem: 
         {"input": "hi", "output": {"text": "yo", "label": 1}},
         {"input": {"a": 1}, "output": {"b": 2}},
         {"input": {"messages": [ASKED]}, "preferred_output": [HI], "non_preferred_output": [HI]},
-        {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "response": "no"},
+        {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "response": completion("no")},
+        {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "request": {"messages": [ASKED]}},
         {"text": "hi", "annotations": [{"start": 0, "end": 2}], "label": "x"},
         {"question": "hi", "answer": "yo", "mapping": {"a": 1}, "fields": ["x"]},
     ],
@@ -301,3 +340,22 @@ def test_no_shape_breaks_the_reader(record: dict[str, Any]):
     except DataError:  # any other error is the failure
         return
     assert json.dumps(to_record(example, "openai"), default=str)
+
+
+NODES = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.fixed_dictionaries(
+        {
+            "message": st.none() | st.fixed_dictionaries({"author": VALUES, "content": VALUES}),
+            "parent": st.sampled_from([*"abcde", None, []]),
+            "children": st.lists(st.sampled_from([*"abcde", None, []]), max_size=3) | SCRAPS,
+        }
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(NODES, st.sampled_from([*"abcde", None, []]))
+def test_no_tree_breaks_the_reader(mapping: dict[str, Any], current: Any):
+    with suppress(DataError):  # any other error is the failure
+        unfold({"mapping": mapping, "current_node": current})

@@ -91,6 +91,26 @@ def test_nothing_is_said_to_be_left_out_where_nothing_is(settings):
     assert list(outcome.result.source.records) == ["request and response: openai (messages, response)"]
 
 
+def test_columns_decide_alone_also_for_an_export(settings):
+    rows = [{"request": {"messages": [{"role": "user", "content": "no"}]}, "response": ANSWER, "q": "Why is it so?"}]
+    path = write_rows(settings, "a.jsonl", rows)
+    outcome = prepare(settings, path, columns={"q": "user", "response": "assistant"}, valid_fraction=0)
+    assert [said(row) for row in outcome.rows] == [["Why is it so?", ANSWER]]
+    assert outcome.rows[0]["request"] == rows[0]["request"]
+
+
+def test_an_answer_to_a_tools_reply_ends_the_conversation(settings):
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "Why is it so?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "found", "tool_call_id": "c"},
+    ]
+    rows = [{"messages": turns, "response": ANSWER}]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), valid_fraction=0)
+    assert said(outcome.rows[0]) == ["Why is it so?", "", "found", ANSWER]
+
+
 def test_ties_are_dropped_by_that_name_and_can_be_read_again(settings):
     rows = [
         {
