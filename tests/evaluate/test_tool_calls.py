@@ -166,7 +166,8 @@ def test_calls_in_another_form_and_cut_ones_are_warned_of_with_their_text(
     assert by_metric(result)["tool_missed"].finetuned == 0  # it tried
     check = check_of(result, "tool_calls_read")
     assert (check.status, check.count) == ("warn", 12)
-    assert "12 of the fine-tuned model" in check.details
+    assert "12 of the fine-tuned model hold a call" in check.details
+    assert "12 of the latter are in the form of another model family" in check.details
     assert "[TOOL_CALLS]" in check.details
 
 
@@ -295,3 +296,15 @@ def test_calls_before_the_last_answer_are_asked_for_as_well(
     assert {score.metric: len(score.keys) for score in items.scores}["perplexity"] == 13
     assert result.samples_path is not None
     assert len(Path(result.samples_path).read_text().splitlines()) == 25
+
+
+def test_calls_that_are_broken_are_told_from_those_in_another_form(
+    world: World, calling_base: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", list(map(calling, CITIES)))
+    scripted(monkeypatch, ["<tool_call>{'name': weather}</tool_call>"] * 12, [])
+    result = world.run(model_name=str(calling_base), data_path=data)
+    check = check_of(result, "tool_calls_read")
+    assert (check.status, check.count) == ("warn", 12)
+    assert check.details.startswith("Of the answers to 12 rows with tools, 12 of the base hold a call that cannot be")
+    assert "another model family" not in check.details

@@ -10,6 +10,7 @@ from ..scoring.written_calls import Called
 from ..subject import Subject
 
 SHOWN = 200  # characters of an answer
+RIGHT = "An answer is right when it makes just the reference's calls, in any order, with equal arguments."
 Found = Sequence[tuple[int, Called]]
 """Positions among `asked` of rows with tools, and the calls of their answers."""
 
@@ -27,7 +28,7 @@ def check(subject: Subject, base: Measured, finetuned: Measured | None) -> tuple
 
 def _form(subject: Subject) -> tuple[Check, ...]:
     if subject.reader.form is not None:
-        details = f"Calls are read as the models are to write them: {quote(subject.reader.form)}."
+        details = f"Calls are read as the models are to write them: {quote(subject.reader.form)}. {RIGHT}"
         return (Check(name="tool_call_form", status="pass", details=details),)
     details = "How the chat template writes tool calls is not known here; every known form is tried."
     if subject.reader.example:
@@ -49,10 +50,12 @@ def _readable(found: Mapping[str, Found], last: Measured) -> Check:
     places = bad(list(found.values())[-1])
     if not places:
         return Check(name="tool_calls_read", status="pass", details=f"{details}.", count=0)
-    foreign = sum("in another form" in one.faults for _, one in list(found.values())[-1])
-    details += f"; it counts as a wrong one. In {foreign} of the last it is in the form of another model family."
+    details += "; it counts as a wrong one."
+    step = "Read them in samples.jsonl; broken calls after training want more steps, or more rows of their kind."
+    if foreign := sum("in another form" in one.faults for _, one in list(found.values())[-1]):
+        details += f" {foreign} of the latter are in the form of another model family."
+        step = "Read them in samples.jsonl; train on rows whose calls stand in `tool_calls`: the template writes them."
     details = quoting(details, quote(scored.written(last.answers[places[0]]), SHOWN))
-    step = "Read them in samples.jsonl; train on rows whose calls stand in `tool_calls`, as the template writes them."
     return Check(name="tool_calls_read", status="warn", details=details, count=len(places), next_step=step)
 
 

@@ -149,7 +149,7 @@ def json_fields(answers: Texts, references: Texts) -> Array:
 def tool_match(answers: Texts, references: Texts) -> Array:
     """1 where just the expected calls are made, with arguments equal as JSON, in any order.
 
-    As BFCL matches calls (Patil et al. 2025), but for texts, of which it forgives case and punctuation.
+    As BFCL matches calls (Patil et al. 2025); of texts it forgives case and punctuation, this white space alone.
     """
     return _share(call_match.right, answers, references)
 
