@@ -63,7 +63,9 @@ def second_is_better(answers: tuple[str, str], said: Mapping[str, Any]) -> bool:
         return number > 0
     place = _place(answers, field, value, number)
     if place is None:
-        problem = f"{quote(field)} says {quote(str(value), 40)}, which names neither of the two answers."
+        problem = f"{quote(field)} says {quote(str(value), 40)}, which names neither of the two answers"
+        if number == 0:
+            problem += "; if 0 means the first one, rows with 1 are read the wrong way round"
         raise DataError(problem, "Write the name of the better answer's field there.")
     return bool(place)
 

@@ -21,6 +21,7 @@ from .row import Found, Piece
 HOLDERS = ("data", "rows", "examples", "records", "items", "instances", "train", "valid", "validation", "dev", "test")
 TURN_KEYS = frozenset({"role", "from"})
 HEADERS = ("columns", "header", "headers", "column_names")  # of a table whose rows are lists, as pandas' `split` has it
+NESTED = frozenset({"paragraphs", "qas"})  # of an article and a paragraph, which hold questions
 MAX_COLUMNS_BYTES = 1 << 28  # columns must be held whole to be turned into rows
 
 
@@ -50,7 +51,7 @@ class Layout:
                 f"a table, its names in {quote(self.members[0], 40)} and its rows in {quote(self.members[1], 40)}{rest}"
             )
         if self.shape == "questions":
-            return f"the questions below the paragraphs of {_listed(self.members)}{rest}"
+            return f"the questions below the paragraphs{' of ' if self.members else ''}{_listed(self.members)}{rest}"
         return f"the records of {_listed(self.members)}{rest}"
 
 
@@ -109,7 +110,10 @@ def why_bad(content: bytes) -> str:
 def find_layout(path: Path, encoding: Encoding) -> Layout | None:
     """The layout of a file that is one object and holds its records; None when its values are the records."""
     walk = Walk(chunks(path, encoding))
-    if walk.peek() != "{":
+    sign = walk.peek()
+    if sign == "[" and (first := next(elements(walk), None)) is not None and NESTED.intersection(_keys(first)):
+        return Layout("questions")
+    if sign != "{":
         return None
     members = list(_members(walk))
     return None if walk.peek() in ("{", ",") else _layout(members, whole=not walk.flaws)
@@ -126,7 +130,7 @@ def json_pieces(path: Path, encoding: Encoding, layout: Layout | None) -> Iterat
         return _keyed(walk)
     if layout.shape == "table":
         return _table(walk, *layout.members)
-    held = _held(walk, frozenset(layout.members))
+    held = _held(walk, frozenset(layout.members)) if layout.members else _values(walk)
     return (question for article in held for question in questions(article)) if layout.shape == "questions" else held
 
 
@@ -202,7 +206,7 @@ def _layout(members: list[_Member], whole: bool) -> Layout | None:
         return None  # a record whose parts are turns
     if holders and (named or len(lists) == 1):
         chosen = tuple(named or holders)
-        nested = all("paragraphs" in member.keys for member in members if member.name in chosen)
+        nested = all(NESTED.intersection(member.keys) for member in members if member.name in chosen)
         left_out = tuple(member.name for member in members if member.name not in chosen)
         return Layout("questions" if nested else "held", chosen, left_out)
     one_length = len(lists) == len(members) > 1 and len({member.size for member in lists}) == 1
@@ -281,15 +285,15 @@ def _table(walk: Walk, header: str, rows: str) -> Iterator[Piece]:
 def questions(article: Piece) -> Iterator[Piece]:
     """The questions of an article of SQuAD, each with its paragraph; what is none is given as it stands."""
     value = None if article.problem else decoded(article)
-    paragraphs = value.get("paragraphs") if isinstance(value, dict) else None
+    paragraphs = value.get("paragraphs", [value]) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(paragraphs, list) or not paragraphs:
         yield article
         return
-    about = {name: part for name, part in value.items() if name != "paragraphs"}
+    about = {name: part for name, part in value.items() if name not in NESTED}
     for paragraph in paragraphs:
         asked = paragraph.get("qas") if isinstance(paragraph, dict) else None
         if not isinstance(asked, list) or not asked:
-            yield Piece(article.line, lossless_json.dumps(paragraph))
+            yield article if paragraph is value else Piece(article.line, lossless_json.dumps(paragraph))
             continue
         shared = {**about, **{name: part for name, part in paragraph.items() if name != "qas"}}
         for one in asked:

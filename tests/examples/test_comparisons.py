@@ -79,6 +79,7 @@ def test_a_choice_that_names_neither_answer_is_refused(said: Any):
     with pytest.raises(DataError, match="names neither of the two answers") as refused:
         read_record({"prompt": "hi", "response_1": GOOD, "response_2": BAD, "preference": said})
     assert not isinstance(refused.value, TieError)
+    assert ("the wrong way round" in refused.value.problem) == (said == 0)
 
 
 @pytest.mark.parametrize("format", ["openai", "sharegpt", "alpaca", "completion"])

@@ -152,6 +152,14 @@ def test_every_question_of_squad_is_a_row(settings):
     assert outcome.result.source.dialect == "the questions below the paragraphs of «data», without «version»"
 
 
+@pytest.mark.parametrize("wrap", [lambda articles: articles, lambda articles: articles[0]])
+def test_questions_are_found_without_the_names_above_them(settings, wrap):
+    articles = [{"title": "T", "paragraphs": [{"context": "It was in 1066.", "qas": QUESTIONS[:1]}] * 2}]
+    outcome = prepared(settings, wrap(articles))
+    assert outcome.result.source.rows_read == 2
+    assert said(outcome.rows[0]) == ["When was it?\n\nIt was in 1066.", "in 1066"]
+
+
 SPLIT = {"columns": ["question", "answer"], "index": [7, 8], "data": [["Why is it so?", ANSWER], ["And how?", "So."]]}
 
 
