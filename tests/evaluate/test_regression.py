@@ -64,8 +64,18 @@ def test_a_fall_by_more_than_the_margin_warns_with_its_interval():
     rows = gate.rows(measured({}), measured({name: SIZES[name] // 2}), (), margin=0.1)
     assert statuses(rows)[name] == "warn"
     text = told(rows)
-    assert text.startswith("**Not passed: worse by more than 10 points.**")
+    assert text.startswith("**Not passed: right answers fell by more than 10 points.**")
     assert "95% interval of the difference -" in text
+    assert "chance alone" not in text  # half of its questions cannot be
+
+
+def test_a_fall_that_may_be_chance_is_told_so():
+    name = next(iter(SIZES))
+    rows = gate.rows(measured({}), measured({name: 2}), (), margin=0.1)
+    (fallen,) = (row for row in rows if row.status == "warn")
+    assert fallen.ci95 is not None
+    assert fallen.ci95.high > 0
+    assert "Where the interval reaches 0, chance alone may have done that." in told(rows)
 
 
 def test_a_base_that_guesses_has_nothing_to_lose_and_proves_nothing():

@@ -77,3 +77,11 @@ def test_a_perplexity_that_rose_is_not_called_an_improvement(change: float, name
     told = likelihood.section(result(perplexity=found))
     assert f"| {name} | {change:+.1f}% |" in told
     assert ("Improvement" in told) == (change < 0)
+
+
+@pytest.mark.parametrize(("answers", "said"), [("improved", True), ("regressed", False)])
+def test_prompts_that_are_predicted_worse_are_no_loss_where_the_answers_are_not(answers: str, said: bool):
+    one = Likelihood(base=4.0, finetuned=3.0, change_percent=-25.0, n=30, tokens=90, verdict=answers)  # pyright: ignore[reportArgumentType]
+    whole = Likelihood(base=4.0, finetuned=5.0, change_percent=25.0, n=30, tokens=900, verdict="regressed")
+    told = likelihood.section(result(perplexity=one, perplexity_all_tokens=whole))
+    assert ("The last column decides nothing" in told) == said

@@ -36,7 +36,7 @@ def section(result: EvaluateResult) -> str:
         "the last column all tokens, of a text longer than the window those read with its answer. "
         "Bits per byte can be compared between models with different tokenizers."
     )
-    told = note + _size(result.perplexity or result.loss) + _p_decides(measures)
+    told = note + _size(result.perplexity or result.loss) + _p_decides(measures) + _prompts(result)
     return "\n".join([table(header, rows), told, *_training(result)])
 
 
@@ -58,6 +58,14 @@ def _p_decides(measures: tuple[Likelihood | None, ...]) -> str:
     if not any(one is not None and wording.seems_otherwise(one) for one in measures):
         return ""
     return " Where interval and verdict seem to differ, p of a permutation test (Noreen 1989) decides, below 0.05."
+
+
+def _prompts(result: EvaluateResult) -> str:
+    """Where prompts alone are predicted worse: usual, and no harm."""
+    answers, everything = result.perplexity, result.perplexity_all_tokens
+    if everything is None or everything.verdict != "regressed" or answers is None or answers.verdict == "regressed":
+        return ""
+    return " The last column decides nothing: training on answers does not teach prompts, which may be predicted worse."
 
 
 def _percent(change: float | None) -> str | None:

@@ -41,7 +41,9 @@ def _finding(result: EvaluateResult) -> list[str]:
     points = f"{result.regression_margin * 100:.0f} points"
     worse = [row for row in compared if row.status == "warn"]
     if worse:
-        return [f"**Not passed: worse by more than {points}.** {' '.join(map(_told, worse))}"]
+        unsure = any(row.ci95 is None or row.ci95.high >= 0 for row in worse)
+        chance = " Where the interval reaches 0, chance alone may have done that." if unsure else ""
+        return [f"**Not passed: right answers fell by more than {points}.** {' '.join(map(_told, worse))}{chance}"]
     if all(row.status == "open" for row in compared):
         return [f"**Undecided: a loss of more than {points} is not seen, but cannot be ruled out.**"]
     kept = [row for row in compared if row.status == "ok"]

@@ -95,8 +95,8 @@ def _headline(result: EvaluateResult) -> str:
         "base only": "Only the base model was measured.",
         "not trustworthy": "These numbers cannot be trusted.",
     }[result.verdict or "no evidence"]
-    if result.verdict == "no evidence" and result.scores and wording.predicts(result) is not None:
-        first = "The answers do not score differently beyond chance."
+    if result.verdict == "no evidence" and result.scores and (predicts := wording.predicts(result)) is not None:
+        first = f"The answers do not score differently beyond chance, but the fine-tuned model {predicts}."
     failed = [check.details for check in result.checks if check.status == "fail"]
     worse = [row.capability for row in result.regression if row.status == "warn"]
     parts = [first, *failed, _main_numbers(result)]
