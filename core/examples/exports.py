@@ -3,14 +3,24 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 from . import annotations, exchanges, message_trees, scored_answers
 from .items import is_items, turns_of
 
-Read = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Counter[str]] | None]
 ITEMS = ("messages", "items")  # fields that may hold items of the Responses API
+
+
+class _Kind(NamedTuple):
+    """One kind of export."""
+
+    label: str
+    fields: frozenset[str]
+    """Any of these makes a record worth a look."""
+
+    read: Callable[[Mapping[str, Any]], tuple[dict[str, Any], Counter[str]] | None]
+    """The plain record, and what is left out by its kind; None when it is no such export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +43,14 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
     Raises:
         DataError: It is an export that holds no example.
     """
-    if not FIELDS.isdisjoint(record) and may_be_export(record):
-        for kind, fields, read in _KINDS:
-            if not fields.isdisjoint(record) and (found := read(record)) is not None:
-                return Unfolded(kind, *found)
+    tried = None
+    for field, value in record.items():
+        kind = _KIND_OF.get(field)
+        if kind is None or kind is tried or not _may_hold(value):
+            continue
+        tried = kind
+        if (found := kind.read(record)) is not None:
+            return Unfolded(kind.label, *found)
     for field in ITEMS:
         if field in record and is_items(record[field]):
             return _items(record, field)
@@ -45,12 +59,12 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
 
 def may_be_export(fields: Mapping[str, Any]) -> bool:
     """Whether fields may make an export; certainly not when those of a known name are texts and numbers."""
-    named = FIELDS.intersection(fields)
-    return any(isinstance(fields[name], (list, dict)) or _may_be_json(fields[name]) for name in named)
+    return any(field in fields and _may_hold(fields[field]) for field in FIELDS)
 
 
-def _may_be_json(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+def _may_hold(value: Any) -> bool:
+    """Whether a value is a list or an object, or may be the text of one."""
+    return isinstance(value, (list, dict)) or (isinstance(value, str) and value.lstrip().startswith(("[", "{")))
 
 
 def consumed(record: Mapping[str, Any]) -> set[str]:
@@ -70,12 +84,14 @@ def _items(record: Mapping[str, Any], field: str) -> Unfolded:
     return Unfolded("items of the Responses API", {"messages": turns_of(record[field], left_out), **rest}, left_out)
 
 
-_KINDS: tuple[tuple[str, frozenset[str], Read], ...] = (
-    ("ChatGPT export", message_trees.CHATGPT, message_trees.read_chatgpt),
-    ("tree of replies", message_trees.REPLIES, message_trees.read_replies),
-    ("scored answers", scored_answers.FIELDS, scored_answers.read_scored),
-    ("Argilla", annotations.ARGILLA, annotations.read_argilla),
-    ("Label Studio", annotations.LABEL_STUDIO, annotations.read_label_studio),
-    ("request and response", exchanges.FIELDS, exchanges.read_exchange),
+_KINDS = (
+    _Kind("ChatGPT export", message_trees.CHATGPT, message_trees.read_chatgpt),
+    _Kind("tree of replies", message_trees.REPLIES, message_trees.read_replies),
+    _Kind("scored answers", scored_answers.FIELDS, scored_answers.read_scored),
+    _Kind("Argilla", annotations.ARGILLA, annotations.read_argilla),
+    _Kind("Label Studio", annotations.LABEL_STUDIO, annotations.read_label_studio),
+    _Kind("request and response", exchanges.FIELDS, exchanges.read_exchange),
 )
-FIELDS = frozenset[str]().union(*(fields for _, fields, _ in _KINDS))
+_KIND_OF = {field: kind for kind in _KINDS for field in kind.fields}
+FIELDS = frozenset(_KIND_OF)
+"""Fields that make an export, where they hold more than a text or a number."""

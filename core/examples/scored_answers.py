@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import TieError
 
-FIELDS = frozenset({"completions", "generations"})
+FIELDS = frozenset({"completions", "ratings"})
 TEXTS = ("response", "completion", "generation", "text", "content")
 SCORES = ("overall_score", "score", "rating")
 
