@@ -182,8 +182,14 @@ def _undecided(result: EvaluateResult) -> str:
         said = f"The fine-tuned model {found}, but its own answers do not score differently beyond chance"
         if predicts_worse(result):
             return f"{said}. Do not ship it: train with a lower learning_rate or fewer epochs, or mend the data."
-        return f"{said}: measure more held-out rows, or train longer or on more data."
-    return "Neither model is better beyond chance: measure more held-out rows, or train longer or on more data."
+        return f"{said}: measure more held-out rows, or {_train_on(result)}."
+    return f"Neither model is better beyond chance: measure more held-out rows, or {_train_on(result)}."
+
+
+def _train_on(result: EvaluateResult) -> str:
+    """What training may add; not the same rows for longer where they are known too well already."""
+    overfits = any(check.name == "overfitting" and check.status == "warn" for check in result.checks)
+    return "train on more data" if overfits else "train longer or on more data"
 
 
 def _best(result: EvaluateResult, verdict: str) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from faion_finetuner.core.checks import Check
 from faion_finetuner.core.evaluate.conclusions import draw
 from faion_finetuner.core.evaluate.measured import Measured
 from faion_finetuner.core.evaluate.reporting.report import report
@@ -49,6 +50,14 @@ def test_nobody_is_told_to_train_longer_what_predicts_worse_than_the_base():
     (gentler,), (longer,) = next_steps(REQUEST, worse), next_steps(REQUEST, better)
     assert gentler.arguments["hyperparameters"] == {"learning_rate": 1e-4}
     assert longer.arguments["hyperparameters"] == {"epochs": 6}
+
+
+@pytest.mark.parametrize("verdict", ["improved", "no evidence"])
+def test_nobody_is_told_to_train_longer_on_rows_that_are_known_too_well(verdict: Verdict):
+    known = Check(name="overfitting", status="warn", details="Known by heart.", next_step="Train fewer epochs.")
+    said = draw(drawn(verdict).model_copy(update={"checks": (known,)}), NOTHING, NOTHING).recommendations
+    assert "train on more data." in said[0]
+    assert not any("longer" in one for one in said)
 
 
 def test_the_next_training_names_a_folder_only_where_training_rows_lie(tmp_path: Path):
