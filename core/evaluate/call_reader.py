@@ -1,18 +1,21 @@
 """How a model's calls are to be read: found out by letting its own chat template write one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from ..checks import Check, quoting
 from ..errors import DataError
 from ..examples.chat import ChatTokenizer
 from ..examples.text import parsed
 from ..examples.tool_calls import call
 from ..examples.types import Message
+from ..untrusted import quote
 from .expected_calls import Expected
+from .scoring import call_match
 from .scoring.call_bodies import DECODER, Call, Tools
 from .scoring.written_calls import FORMS, Called, Form, Read, from_provider, in_form
 
@@ -69,14 +72,54 @@ def learn(tokenizer: ChatTokenizer) -> Reader:
     except DataError:
         return ANY
     same = takewhile(lambda pair: pair[0] == pair[1], zip(whole, before, strict=False))
-    written = whole[sum(1 for _ in same) :]
-    for end in tokenizer.end_texts:
-        written = written.partition(end)[0] or written
+    written = _without_end(whole[sum(1 for _ in same) :], tokenizer)
     known = (_by_template(tokenizer.folder), *map(_reader, FORMS), *map(_reader, _form_around(written)))
     readers = (one for one in known if one is not None)
     right = Called((PROBE,))
     found = next((one for one in readers if one.read(written, before, tools) == right), None)
     return found or Reader(None, _any, written.strip())
+
+
+def _without_end(written: str, tokenizer: ChatTokenizer) -> str:
+    for end in tokenizer.end_texts:
+        written = written.partition(end)[0] or written
+    return written
+
+
+def read_back(
+    reader: Reader, expected: Sequence[Expected | None], prompts: Sequence[str], answers: Sequence[str],
+    tokenizer: ChatTokenizer,
+) -> tuple[Check, ...]:  # fmt: skip
+    """Whether the references' calls are right when they are read as the chat template writes them.
+
+    Some templates write the first of several calls alone; then no model can give the right answer.
+
+    Args:
+        reader: Of this tokenizer's models.
+        expected: What each question expects.
+        prompts: Of the questions.
+        answers: Their references as the template writes them.
+        tokenizer: Whose template that is.
+    """
+    lost = [
+        answer
+        for one, prompt, answer in zip(expected, prompts, answers, strict=True)
+        if one is not None and one.calls and not _same(one, reader, prompt, _without_end(answer, tokenizer))
+    ]
+    if not lost:
+        return ()
+    details = (
+        f"Of the answers that call tools, {len(lost)} are written by the chat template so that their calls are not "
+        "read back as the row has them: even the right answer counts as wrong there."
+    )
+    step = "Compare the row's calls with what the template writes; some write the first of several calls alone."
+    details = quoting(details, quote(lost[0], 200))
+    return (Check(name="tool_calls_read_back", status="warn", details=details, count=len(lost), next_step=step),)
+
+
+def _same(expected: Expected, reader: Reader, prompt: str, answer: str) -> bool:
+    made = reader.called(answer, prompt, expected)
+    return call_match.right(made.as_json(), Called(expected.calls).as_json())
 
 
 def _reader(form: Form) -> Reader:

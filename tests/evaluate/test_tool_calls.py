@@ -308,3 +308,34 @@ def test_calls_that_are_broken_are_told_from_those_in_another_form(
     assert (check.status, check.count) == ("warn", 12)
     assert check.details.startswith("Of the answers to 12 rows with tools, 12 of the base hold a call that cannot be")
     assert "another model family" not in check.details
+
+
+def test_a_template_that_writes_the_first_of_several_calls_alone_is_named(world: World, base_folder: Path):
+    folder = tiny_model(base_folder.parent / "first-call-alone")
+    alone = TEMPLATE.replace("m.tool_calls or []", "(m.tool_calls or [])[:1]")
+    assert alone != TEMPLATE
+    (folder / "chat_template.jinja").write_text(alone)
+    rows = list(map(calling, CITIES))
+    for row in rows[:3]:
+        answer = row["messages"][1]
+        answer["tool_calls"] = [*answer["tool_calls"], calling("Rome")["messages"][1]["tool_calls"][0]]
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
+    result = world.run(model_name=str(folder), data_path=data, dry_run=True)
+    check = check_of(result, "tool_calls_read_back")
+    assert (check.status, check.count) == ("warn", 3)
+
+
+def test_calls_with_text_numbers_and_nested_values_are_read_back_from_the_template(world: World, calling_base: Path):
+    values = {
+        "city": 'Ñ "x" \\ \n</b>',
+        "days": 2,
+        "more": {"a": [1.5, None, True, {}], "b": []},
+        "big": 12345678901234567890,
+    }
+    rows = list(map(calling, CITIES))
+    rows[0]["messages"][1]["tool_calls"][0]["function"]["arguments"] = json.dumps(values)
+    rows[1]["messages"][1]["content"] = "Let me look."
+    rows[2]["messages"][1]["tool_calls"][0]["function"]["arguments"] = values
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", rows)
+    result = world.run(model_name=str(calling_base), data_path=data, dry_run=True)
+    assert "tool_calls_read_back" not in statuses(result)

@@ -73,6 +73,8 @@ def read_local(request: EvaluateRequest, settings: Settings) -> LocalSubject:
     subject = subject_of(request, drawn, examples, prompts, longest, _room(base_path, tokenizer, prompts))
     answer_bytes = tuple(_answer_bytes(tokens, tokenizer) for _, tokens in usable)
     reader = call_reader.learn(tokenizer) if subject.expected else subject.reader
+    if subject.expected:
+        checks += call_reader.read_back(reader, subject.expected, prompts, answers, tokenizer)
     return LocalSubject(
         subject=replace(subject, answer_bytes=answer_bytes, reader=reader),
         base_path=base_path,
