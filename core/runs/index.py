@@ -65,14 +65,17 @@ def find(run_id: str, settings: Settings) -> RunFolder:
     """The folder of the run with this id.
 
     Raises:
-        RunNotFoundError: There is none below the roots.
+        RunNotFoundError: There is none below the roots, or links in its folder lead out of them.
     """
     for _ in range(2):
         for pointer in pointers(settings):
             if pointer.run_id == run_id:
                 return RunFolder(path=pointer.run_dir)
         rebuild(settings)  # the folder may have come with a copied or restored output_dir
-    raise RunNotFoundError(f"No run has the id {quote(run_id)}.", "List the runs with `runs` and action list.")
+    raise RunNotFoundError(
+        f"No run has the id {quote(run_id)}, or its folder holds links that lead out of the folders allowed here.",
+        "List the runs with `runs` and action list.",
+    )
 
 
 def rebuild(settings: Settings) -> int:
@@ -103,4 +106,11 @@ def _add_folder(path: Path, settings: Settings) -> bool:
 def _is_visible(run_dir: Path, settings: Settings) -> bool:
     if settings.state_dir in run_dir.parents:  # dry runs
         return True
-    return any(root in run_dir.resolve().parents for root in settings.roots)
+    # A copied folder may bring links in place of its files, which would be read and written as the run's own
+    links = [entry.path for entry in os.scandir(run_dir) if entry.is_symlink()]
+    return all(_is_inside(path, settings) for path in (run_dir, *map(Path, links)))
+
+
+def _is_inside(path: Path, settings: Settings) -> bool:
+    real = Path(os.path.realpath(path))  # which takes links in a circle, too
+    return any(root in real.parents for root in settings.roots)

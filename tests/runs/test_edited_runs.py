@@ -90,3 +90,21 @@ async def test_an_untouched_record_stays_as_it_is(settings: Settings, failed: Ru
     launch.resume(failed, settings)
     await watch.wait(failed, 60)
     assert failed.record_path.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["report.md", "log.txt", "status.json", "metrics.jsonl", "result.json"])
+async def test_links_in_a_run_s_folder_lead_nowhere_outside_the_roots(
+    settings: Settings, failed: RunFolder, tmp_path: Path, name: str
+):
+    secret, link = tmp_path / "secret.txt", failed.path / name
+    secret.write_text("of somebody else")
+    link.unlink(missing_ok=True)
+    link.symlink_to(secret)
+    with pytest.raises(RunNotFoundError, match="links that lead out"):
+        index.find(failed.run_id, settings)
+    assert list(index.pointers(settings)) == []
+    link.unlink()
+    inside = settings.roots[0] / "moved"
+    inside.write_text("of this user")
+    link.symlink_to(inside)
+    assert index.find(failed.run_id, settings).path == failed.path
