@@ -1,7 +1,7 @@
 """evaluate: prove whether fine-tuning helped."""
 
 from ..core.evaluate.mode import MODE
-from ..core.evaluate.reporting.wording import predicts_worse
+from ..core.evaluate.reporting.wording import predicts_worse, trained_too_much
 from ..core.evaluate.request import EvaluateRequest, is_adapter
 from ..core.evaluate.result import EvaluateResult
 from ..core.models.source import hosted_id
@@ -50,7 +50,8 @@ def _by_verdict(request: EvaluateRequest, result: EvaluateResult) -> tuple[NextS
     if result.verdict in ("improved", "mixed") and request.finetuned_path and is_adapter(request.finetuned_path):
         return (NextStep(tool="merge", arguments=merge, why="Make one model of base and adapter, and a GGUF to run."),)
     again = {**train, "output_dir": beside["trained"] + "-2"}
-    if result.verdict == "regressed" or (result.verdict == "no evidence" and predicts_worse(result)):
+    too_much = predicts_worse(result) or trained_too_much(result)
+    if result.verdict == "regressed" or (result.verdict == "no evidence" and too_much):
         gentler = again | {"hyperparameters": {"learning_rate": 1e-4}}
         return (NextStep(tool="train", arguments=gentler, why="Train again, more gently than by default."),)
     if result.verdict == "no evidence":

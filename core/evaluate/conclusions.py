@@ -6,7 +6,7 @@ from ..checks import Check
 from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
-from .reporting.wording import change, predicts, predicts_worse
+from .reporting.wording import change, predicts, predicts_worse, trained_too_much
 from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
 
@@ -188,8 +188,7 @@ def _undecided(result: EvaluateResult) -> str:
 
 def _train_on(result: EvaluateResult) -> str:
     """What training may add; not the same rows for longer where they are known too well already."""
-    overfits = any(check.name == "overfitting" and check.status == "warn" for check in result.checks)
-    return "train on more data" if overfits else "train longer or on more data"
+    return "train on more data" if trained_too_much(result) else "train longer or on more data"
 
 
 def _best(result: EvaluateResult, verdict: str) -> str:

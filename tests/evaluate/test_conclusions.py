@@ -53,11 +53,22 @@ def test_nobody_is_told_to_train_longer_what_predicts_worse_than_the_base():
 
 
 @pytest.mark.parametrize("verdict", ["improved", "no evidence"])
-def test_nobody_is_told_to_train_longer_on_rows_that_are_known_too_well(verdict: Verdict):
-    known = Check(name="overfitting", status="warn", details="Known by heart.", next_step="Train fewer epochs.")
-    said = draw(drawn(verdict).model_copy(update={"checks": (known,)}), NOTHING, NOTHING).recommendations
-    assert "train on more data." in said[0]
-    assert not any("longer" in one for one in said)
+@pytest.mark.parametrize("name", ["overfitting", "copied_answers"])
+def test_nobody_is_told_to_train_longer_on_rows_that_are_known_too_well(verdict: Verdict, name: str):
+    known = Check(name=name, status="warn", details="Known by heart.", next_step="Train fewer epochs.")
+    result = draw(drawn(verdict).model_copy(update={"checks": (known,)}), NOTHING, NOTHING)
+    assert "train on more data." in result.recommendations[0]
+    assert not any("longer" in one for one in result.recommendations)
+    (step,) = next_steps(REQUEST, result)
+    assert step.arguments["hyperparameters"] == {"learning_rate": 1e-4}
+
+
+def test_nobody_is_told_to_train_longer_what_has_lost_abilities():
+    lost = RegressionRow(capability="arithmetic", base=0.9, finetuned=0.4, status="warn", n=8, evidence="questions")
+    result = draw(drawn("no evidence").model_copy(update={"regression": (lost,)}), NOTHING, NOTHING)
+    assert not any("longer" in one for one in result.recommendations)
+    (step,) = next_steps(REQUEST, result)
+    assert step.arguments["hyperparameters"] == {"learning_rate": 1e-4}
 
 
 def test_the_next_training_names_a_folder_only_where_training_rows_lie(tmp_path: Path):

@@ -32,5 +32,5 @@ def check(subject: Subject, finetuned: Measured | None, seed: int) -> tuple[Chec
     if found.delta > 0 and found.p_value < ALPHA:
         return (Check(name="beats_one_label", status="pass", details=f"{details}."),)
     details += ", so better than that is not proven." if found.delta > 0 else "."
-    step = "Read which label was taken for which; train longer or on more rows of each label, and hold out rows of all."
+    step = "Read which label was taken for which; train on more rows of each label, and hold out rows of all."
     return (Check(name="beats_one_label", status="warn", details=details, next_step=step),)

@@ -134,6 +134,12 @@ def predicts_worse(result: EvaluateResult) -> bool:
     return found is not None and found.verdict == "regressed"
 
 
+def trained_too_much(result: EvaluateResult) -> bool:
+    """Whether anything warns of rows known by heart or of abilities lost: more of the same training adds to both."""
+    known = any(one.name in ("overfitting", "copied_answers") and one.status == "warn" for one in result.checks)
+    return known or any(row.status == "warn" for row in result.regression)
+
+
 def p_value(number: float | None) -> str | None:
     """A p-value with three digits."""
     return None if number is None else "< 0.001" if number < 0.001 else f"{number:.3f}"
