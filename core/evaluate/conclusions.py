@@ -6,7 +6,7 @@ from ..checks import Check
 from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
-from .reporting.wording import change, predicts, predicts_worse, trained_too_much
+from .reporting.wording import better_formed, change, predicts, predicts_worse, trained_too_much
 from .request import is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
 
@@ -100,7 +100,7 @@ def _enough(result: EvaluateResult) -> tuple[Check, ...]:
 
 
 def _verdict(result: EvaluateResult) -> Finding:
-    """By the task scores; by perplexity only where there are none."""
+    """By the task scores, of which form alone makes no model better; by perplexity only where there are none."""
     if any(check.status == "fail" for check in result.checks):
         return "not trustworthy"
     if result.finetuned_path is None:
@@ -110,6 +110,8 @@ def _verdict(result: EvaluateResult) -> Finding:
         deciding = [likelihood.verdict]
     if "improved" in deciding and "regressed" in deciding:
         return "mixed"
+    if better_formed(result) is not None:
+        return "no evidence"
     for verdict in ("improved", "regressed"):
         if verdict in deciding:
             return verdict
@@ -178,6 +180,9 @@ def _ship(result: EvaluateResult) -> str:
 
 
 def _undecided(result: EvaluateResult) -> str:
+    if (gain := better_formed(result)) is not None:
+        said = f"{change(gain)} That is their form; that more answers are right is not proven"
+        return f"{said}: measure more held-out rows, or {_train_on(result)}."
     if result.scores and (found := predicts(result)) is not None:
         said = f"The fine-tuned model {found}, but its own answers do not score differently beyond chance"
         if predicts_worse(result):

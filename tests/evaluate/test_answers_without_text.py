@@ -45,7 +45,7 @@ def test_scores_that_fit_no_row_are_named(world: World, base_folder: Path):
     result = world.run(model_name=str(base_folder), data_path=data, metrics=("perplexity", "exact_match"))
     assert (result.scores, statuses(result)["metrics"]) == ((), "warn")
     told = report(result).markdown
-    assert "No text score was computed. Not computed: exact_match." in told
+    assert "No score was computed. Not computed: exact_match." in told
     assert "12 of 12 reference answers call tools" in told
     assert len(result.samples) == 5  # what both models say can be read all the same
 

@@ -94,3 +94,28 @@ def test_capabilities_that_fell_are_told_together_with_one_advice():
     result = draw(drawn("improved").model_copy(update={"regression": tuple(rows)}), NOTHING, NOTHING)
     (said,) = (one for one in result.recommendations if "Confirm it with" in one)
     assert said.startswith("A fell from 60% to 30% (12 questions); b fell from 60% to 30% (12 questions). Confirm")
+
+
+def scored(*verdicts: tuple[str, Verdict]) -> EvaluateResult:
+    def row(metric: str, verdict: Verdict) -> ScoreRow:
+        values = {"base": 0.1, "finetuned": 0.9, "delta": 0.8, "p_value": 0.001, "n": 40}
+        return ScoreRow(name="held-out rows", metric=metric, verdict=verdict, **values)
+
+    result = drawn("no evidence").model_copy(update={"scores": tuple(row(*one) for one in verdicts)})
+    return draw(result, NOTHING, NOTHING)
+
+
+@pytest.mark.parametrize(("form", "right"), [("json_valid", "exact_match"), ("tool_missed", "tool_match")])
+def test_better_form_alone_is_not_called_a_better_model(form: str, right: str):
+    result = scored((form, "improved"), (right, "no evidence"))
+    assert result.verdict == "no evidence"
+    assert report(result).headline.startswith("The fine-tuned model's answers are better formed, but not proven")
+    assert "That is their form" in result.recommendations[0]
+    assert next_steps(REQUEST, result)[0].tool == "train"
+
+
+def test_form_counts_where_it_got_worse_where_more_is_better_or_where_nothing_else_was_asked_for():
+    assert scored(("json_valid", "regressed"), ("exact_match", "no evidence")).verdict == "regressed"
+    assert scored(("json_valid", "improved"), ("exact_match", "improved")).verdict == "improved"
+    assert scored(("json_valid", "improved"), ("exact_match", "regressed")).verdict == "mixed"
+    assert scored(("json_valid", "improved")).verdict == "improved"

@@ -20,6 +20,8 @@ COMPARED = (
     "2012; bootstrap where graded) tells how large the difference may be; it is not corrected, and not exact for few "
     "rows. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
     "right. Detectable: the smallest true difference that so many rows would prove in four of five tries.\n"
+    "\nThe model counts as better where a score is proven better and none is proven worse. All scores count alike, and "
+    "the more there are, the more each must show: of ten, one needs 9 flips all one way, a single one 6.\n"
 )
 
 
@@ -95,7 +97,9 @@ def _headline(result: EvaluateResult) -> str:
         "base only": "Only the base model was measured.",
         "not trustworthy": "These numbers cannot be trusted.",
     }[result.verdict or "no evidence"]
-    if result.verdict == "no evidence" and result.scores and (predicts := wording.predicts(result)) is not None:
+    if result.verdict == "no evidence" and wording.better_formed(result) is not None:
+        first = "The fine-tuned model's answers are better formed, but not proven to be better."
+    elif result.verdict == "no evidence" and result.scores and (predicts := wording.predicts(result)) is not None:
         first = f"The answers do not score differently beyond chance, but the fine-tuned model {predicts}."
     failed = [check.details for check in result.checks if check.status == "fail"]
     worse = [row.capability for row in result.regression if row.status == "warn"]
@@ -164,11 +168,11 @@ def _benchmarks(result: EvaluateResult) -> str:
 def _scores(result: EvaluateResult) -> str:
     if not result.scores:
         why = [check.details for check in result.checks if check.name in UNSCORED_CHECKS]
-        return " ".join(["No text score was computed.", *why]) if why else "No text score was asked for."
+        return " ".join(["No score was computed.", *why]) if why else "No score was asked for."
     header, cells = _columns(result)
     told = table(("Task", "Metric", *header), ((row.name, wording.label(row), *cells(row)) for row in result.scores))
     if result.finetuned_path is not None:
-        told += COMPARED + wording.p_decides(result.scores)
+        told += COMPARED + wording.form_alone(result.scores) + wording.p_decides(result.scores)
         told += wording.no_interval(result.scores)
     return (
         f"The metrics were chosen for answers of the kind “{result.answer_kind}”: {result.answer_kind_reason}.\n\n"

@@ -128,6 +128,24 @@ def predicts(result: EvaluateResult) -> str | None:
     return f"predicts the held-out answers {words[found.verdict]} ({measure} {found.change_percent:+.1f}%)"
 
 
+def better_formed(result: EvaluateResult) -> ScoreRow | None:
+    """The score that is proven better where all such tell of the form of answers alone, and others were computed."""
+    gains = [row for row in result.scores if row.verdict == "improved"]
+    if not gains or not all(map(_is_form, gains)) or all(map(_is_form, result.scores)):
+        return None
+    return min(gains, key=lambda row: row.p_value or 0.0)
+
+
+def form_alone(rows: Iterable[ScoreRow]) -> str:
+    """Which scores of a table tell of form alone; nothing where none does."""
+    names = ", ".join(label(row) for row in rows if _is_form(row))
+    return f"\n{names}: a useless answer may pass, so a gain there alone makes no model better.\n" if names else ""
+
+
+def _is_form(row: ScoreRow) -> bool:
+    return row.metric in SCORES and SCORES[row.metric].form_alone
+
+
 def predicts_worse(result: EvaluateResult) -> bool:
     """Whether the fine-tuned model predicts the held-out answers worse, beyond chance."""
     found = result.perplexity or result.loss

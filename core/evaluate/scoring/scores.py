@@ -30,6 +30,8 @@ class Score:
     statistic: Statistic
     of: Of = "text"
     """The rows that it is computed on."""
+    form_alone: bool = False
+    """Whether a useless answer may pass, so that a gain in it makes no model better."""
 
 
 SCORES: dict[str, Score] = {}
@@ -55,12 +57,12 @@ def _each(function: Callable[[str, str], float], answers: Texts, references: Tex
 
 
 def score(
-    name: str, label: str, statistic: Statistic, of: Of = "text"
+    name: str, label: str, statistic: Statistic, of: Of = "text", *, form_alone: bool = False
 ) -> Callable[..., Callable[[Texts, Texts], Array]]:
     """Register the decorated function, which makes item rows, as a score."""
 
     def register(rows: Callable[[Texts, Texts], Array]) -> Callable[[Texts, Texts], Array]:
-        SCORES[name] = Score(label, rows, statistic, of)
+        SCORES[name] = Score(label, rows, statistic, of, form_alone)
         return rows
 
     return register
@@ -120,7 +122,7 @@ def number_match(answers: Texts, references: Texts) -> Array:
     return _share(same, answers, references)
 
 
-@score("json_valid", "Valid JSON", SHARE)
+@score("json_valid", "Valid JSON", SHARE, form_alone=True)
 def json_valid(answers: Texts, references: Texts) -> Array:
     """1 where the whole answer is one JSON object or array and nothing else."""
     return _share(lambda a, _: text_match.as_json(a) is not None, answers, references)
@@ -167,7 +169,7 @@ def tool_arguments(answers: Texts, references: Texts) -> Array:
     return np.asarray(counts, dtype=np.float64)
 
 
-@score("tool_missed", "Tool calls missed", FEWER_IS_BETTER, "calls")
+@score("tool_missed", "Tool calls missed", FEWER_IS_BETTER, "calls", form_alone=True)
 def tool_missed(answers: Texts, references: Texts) -> Array:
     """1 where no call is made, though one is expected."""
     return _share(lambda a, _: not call_match.calls(a), answers, references)
