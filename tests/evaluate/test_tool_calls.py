@@ -310,6 +310,20 @@ def test_calls_that_are_broken_are_told_from_those_in_another_form(
     assert "another model family" not in check.details
 
 
+@pytest.mark.parametrize("said", ["<tool_call>{'name': weather}</tool_call>", '<tool_call>{"name": "weather", "argum'])
+def test_of_a_base_alone_no_training_is_to_be_looked_into(
+    world: World, calling_base: Path, monkeypatch: pytest.MonkeyPatch, said: str
+):
+    data = write_rows(world.settings.roots[0] / "rows.jsonl", list(map(calling, CITIES)))
+    scripted(monkeypatch, [said] * 12, [])
+    result = world.run(model_name=str(calling_base), data_path=data)
+    (bad,) = (one for one in result.checks if one.name in ("tool_calls_read", "tool_calls_closed") and one.count)
+    assert bad.status == "warn"
+    assert bad.next_step == (
+        "Read them in samples.jsonl; training on rows with calls teaches how to write and to end them."
+    )
+
+
 def test_a_template_that_writes_the_first_of_several_calls_alone_is_named(world: World, base_folder: Path):
     folder = tiny_model(base_folder.parent / "first-call-alone")
     alone = TEMPLATE.replace("m.tool_calls or []", "(m.tool_calls or [])[:1]")

@@ -11,6 +11,7 @@ from ..subject import Subject
 
 SHOWN = 200  # characters of an answer
 RIGHT = "An answer is right when it makes just the reference's calls, in any order, with equal arguments."
+UNTRAINED = "Read them in samples.jsonl; training on rows with calls teaches how to write and to end them."
 Found = Sequence[tuple[int, Called]]
 """Positions among `asked` of rows with tools, and the calls of their answers."""
 
@@ -51,9 +52,13 @@ def _readable(found: Mapping[str, Found], last: Measured) -> Check:
     if not places:
         return Check(name="tool_calls_read", status="pass", details=f"{details}.", count=0)
     details += "; it counts as a wrong one."
-    step = "Read them in samples.jsonl; broken calls after training want more steps, or more rows of their kind."
+    step = "Read them in samples.jsonl; broken calls after training want more rows of their kind, or more steps."
+    if len(found) == 1:
+        step = UNTRAINED
     if foreign := sum("in another form" in one.faults for _, one in list(found.values())[-1]):
-        details += f" {foreign} of the latter are in the form of another model family."
+        details += (
+            f" {foreign} of {'these' if len(found) == 1 else 'the latter'} are in the form of another model family."
+        )
         step = "Read them in samples.jsonl; train on rows whose calls stand in `tool_calls`: the template writes them."
     details = quoting(details, quote(scored.written(last.answers[places[0]]), SHOWN))
     return Check(name="tool_calls_read", status="warn", details=details, count=len(places), next_step=step)
@@ -71,4 +76,6 @@ def _closed(found: Mapping[str, Found], last: Measured) -> tuple[Check, ...]:
     )
     details = quoting(details, quote(scored.written(last.answers[places[0]]), SHOWN))
     step = "See in train's report whether answers were cut by max_seq_length, and whether their end token is learned."
+    if len(found) == 1:
+        step = UNTRAINED
     return (Check(name="tool_calls_closed", status="warn", details=details, count=len(places), next_step=step),)
