@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import lossless_json
 from ..errors import DataError, PathError
+from .comparisons import UNSURE_NEXT_STEP, Numbered, numbered_choice, why_unsure
 from .dialects import read_record
 from .types import Example
 
@@ -56,9 +57,12 @@ def read_examples(path: Path) -> list[Example]:
         raise PathError(f"{path} does not exist.", "Give a file that exists.")
     examples: list[Example] = []
     problems: list[str] = []
+    choices: set[Numbered] = set()
     for place, record in _records(path, problems):
         try:
             examples.append(read_record(record))
+            if examples[-1].rejected is not None and (choice := numbered_choice(record)) is not None:
+                choices.add(choice)
         except DataError as error:
             problems.append(f"{place}: {error.problem}")
     if problems:
@@ -66,6 +70,8 @@ def read_examples(path: Path) -> list[Example]:
         raise DataError(
             "\n".join(problems[:SHOWN_PROBLEMS]) + more, "Run `prepare` on the file; it keeps what is good."
         )
+    if (unsure := why_unsure(choices)) is not None:
+        raise DataError(f"{path.name}: {unsure}.", UNSURE_NEXT_STEP)
     if not examples:
         raise DataError(f"{path.name} has no examples.", "Give a file with at least one record.")
     return examples

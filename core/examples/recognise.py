@@ -112,9 +112,9 @@ def _preference(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 def _comparison(record: Mapping[str, Any], names: Names) -> Dialect | None:
     found = find_comparison(names)
-    if found is None:
+    if found is None or first(names, LAST_ANSWERS) is not None:  # with an answer of its own, two more are a remark
         return None
-    one, other = names[found[0]], names[found[1]]
+    one, other = (names[name] for name in found.answers)
     context, history = names.get("context"), names.get("history")
     if begins_asked(record[one]) and begins_asked(record[other]):
         asked: dict[str, Part] = _asked(record, names, whole=True)
@@ -126,7 +126,7 @@ def _comparison(record: Mapping[str, Any], names: Names) -> Dialect | None:
             asked = {history: "prompt"}  # the post and its comments, as SHP has them
         if not set(asked.values()) - {"system"}:
             return None
-    better: dict[str, Part] = {names[name]: "better" for name in found[2]}
+    better: dict[str, Part] = {names[name]: "better" for name in found.better}
     return Dialect("comparison", {**asked, one: "assistant", other: "rejected", **better})
 
 

@@ -52,9 +52,9 @@ class Classes:
 
     def _values(self, row: Row) -> dict[str, str]:
         if self._wanted is not None:
-            value = row.record.get(self._wanted)
+            value = row.named(self._wanted)
             return {} if value is None else {self._wanted: _label(value)}
-        values = {name: row.record[name] for name in row.record if _may_name_classes(str(name))}
+        values = {name: row.plain[name] for name in row.plain if _may_name_classes(str(name))}
         labels = {name: _label(value) for name, value in values.items() if isinstance(value, (str, int, bool))}
         answer = answer_of(row.example).strip()
         short = 0 < len(answer) <= MAX_LABEL_LETTERS and len(answer.split()) <= MAX_LABEL_WORDS

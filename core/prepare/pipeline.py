@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ..errors import DataError
+from ..examples.comparisons import UNSURE_NEXT_STEP, why_unsure
 from ..runs.active import ActiveRun
 from ..settings import Settings
 from ..untrusted import quote
@@ -93,6 +94,7 @@ class Preparation:
             rest = many.map(Worker.work, chain([more] if more else [], batches))
             for done in self._signed(worker, chain(first, rest)):
                 self._take(done)
+            self._refuse_unsure()
             self._refuse_nothing()
             self.books.store.finish(tuple(str(file.path) for file in self.plan.files))
             settlement = settle(self.books, self.run, many)
@@ -145,6 +147,16 @@ class Preparation:
             books.store.append(done.lines, done.columns)
             give_up(books.tally, books.store, self.plan.request.stratify_by)
         self._progress.done(books.rows_read)
+
+    def _refuse_unsure(self) -> None:
+        """Raises DataError when a file's choices do not tell which of two answers is the better one."""
+        choices = self.books.tally.choices
+        for source in dict.fromkeys(source for source, _ in choices):
+            own = [choice for named, choice in choices if named == source]
+            from_0 = any(choice.number == "0" for choice in own)  # then other files say nothing of how this one counts
+            why = why_unsure(own if from_0 else (choice for _, choice in choices))
+            if why is not None:
+                raise DataError(f"{quote(source, 120)}: {why}.", UNSURE_NEXT_STEP)
 
     def _refuse_nothing(self) -> None:
         """Raises DataError when no row is left, with what became of them."""

@@ -69,6 +69,9 @@ class Row:
     record: dict[str, Any]
     """The record as it was read."""
 
+    plain: dict[str, Any]
+    """The record that was in it where it is an export; the same for all others."""
+
     example: Example
     """The example in it, after cleaning."""
 
@@ -86,3 +89,8 @@ class Row:
 
     lost: tuple[str, ...] = ()
     """What of the example the record cannot hold."""
+
+    def named(self, field: str) -> Any:
+        """What a field says, of the plain record or else of the export that it was in; None when it is in neither."""
+        value = self.plain.get(field)
+        return self.record.get(field) if value is None else value

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
+from ..examples.comparisons import Numbered
 from .row import Place
 
 SHOWN = 5  # places that are named, of each kind
@@ -23,6 +24,9 @@ class Tally:
 
     left_out: Counter[str] = field(default_factory=Counter)
     """What of exported conversations is not carried over, by rows."""
+
+    choices: Counter[tuple[str, Numbered]] = field(default_factory=Counter)
+    """Choices between two answers that are written as a number, by file."""
 
     losses: Counter[str] = field(default_factory=Counter)
     """What the target format cannot hold, by rows."""

@@ -8,6 +8,7 @@ from typing import Any
 import xxhash
 
 from ..errors import DataError, InputError, TieError
+from ..examples.comparisons import numbered_choice
 from ..examples.dialects import Dialect, read_dialect, recognise
 from ..examples.exports import Unfolded, unfold
 from ..examples.prompt_template import read_with_template
@@ -56,14 +57,17 @@ class Understand:
         return rows
 
     def _read(self, place: Place, record: dict[str, Any], done: Done) -> Row | None:
-        done.tally.names.update(record.keys())
         template = self._plan.prompt_template
+        unfolded = None
         try:
             dialect, unfolded = self._dialect(record)
+            plain = record if unfolded is None else unfolded.record
+            if dialect is not None and dialect.name == "comparison" and (choice := numbered_choice(plain)) is not None:
+                done.tally.choices[place.source, choice] += 1
             if template is not None:
                 example = read_with_template(record, dialect, template)
             elif dialect is not None:
-                example = read_dialect(record if unfolded is None else unfolded.record, dialect)
+                example = read_dialect(plain, dialect)
             else:
                 raise DataError(_unknown(record, unfolded), "Say what they are with `columns`.")
         except TieError as error:
@@ -73,6 +77,8 @@ class Understand:
             note(done.tally.unreadable, error.problem, place)
             done.entries.drop(place, "not_an_example", record, matched=error.problem)
             return None
+        finally:
+            done.tally.names.update(record.keys() if unfolded is None else {**record, **unfolded.record}.keys())
         label = dialect.label if dialect else "prompt_template"
         if unfolded is not None:
             label = f"{unfolded.kind}: {label}"
@@ -84,7 +90,7 @@ class Understand:
             if dialect is not None and dialect.name == "comparison":
                 fields = _unseen(fields, dialect)
             done.tally.unused.update(map(str, fields))
-        return Row(place, record, example, self._off(place, done))
+        return Row(place, record, plain, example, self._off(place, done))
 
     def _off(self, place: Place, done: Done) -> frozenset[str]:
         if place.row_id in self._plan.restored_rows:

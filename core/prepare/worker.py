@@ -78,7 +78,7 @@ class Worker:
         if group_by is not None:
             columns["group"] = np.fromiter((_group(row, group_by) for row in rows), np.uint64, count)
         given = self.plan.given[batch.file]
-        columns["given"] = np.fromiter((given or split_named(row.record.get("split")) for row in rows), np.uint8, count)
+        columns["given"] = np.fromiter((given or split_named(row.named("split")) for row in rows), np.uint8, count)
 
     def _note_shape(self, rows: list[Row], done: Done) -> None:
         codes = [_coded(language) for language in languages_of([_sample(row) for row in rows])]
@@ -105,7 +105,7 @@ def _coded(language: str) -> int:
 
 
 def _group(row: Row, field: str) -> int:
-    value = row.record.get(field)
+    value = row.named(field)
     return 0 if value is None else xxhash.xxh3_64_intdigest(lossless_json.dumps(value)) or 1
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from faion_finetuner.core.errors import DataError, InputError
 
 from .preparing import Outcome, prepare, said, write, write_rows
 
@@ -178,3 +179,70 @@ def test_a_row_of_a_table_without_a_cell_for_each_column_is_bad(settings):
 def test_a_square_table_is_not_taken_for_columns(settings):
     outcome = prepared(settings, {**SPLIT, "index": [0, 1]})
     assert [said(row) for row in outcome.rows] == SPLIT["data"]
+
+
+def compared(*choices: Any) -> list[dict[str, Any]]:
+    texts = ("red", "blue", "green", "grey", "black")
+    return [
+        {
+            "prompt": f"What is {text}?",
+            "response_1": f"{text} is this.",
+            "response_2": f"{text} is that.",
+            "winner": one,
+        }
+        for text, one in zip(texts, choices, strict=False)
+    ]
+
+
+@pytest.mark.parametrize("choices", [(0, 1, 1, 0), (1, 1), (0, 0)])
+def test_choices_that_may_be_counted_from_0_or_from_1_end_the_run(settings, choices):
+    path = write_rows(settings, "a.jsonl", compared(*choices))
+    with pytest.raises(DataError, match="whether 1 is the first answer or the second cannot be told") as refused:
+        prepare(settings, path, valid_fraction=0)
+    assert "response_1" in refused.value.next_step
+
+
+def test_a_2_tells_how_choices_are_counted_and_0_is_no_answer_then(settings):
+    path = write_rows(settings, "a.jsonl", compared(1, 2, 0, 1))
+    outcome = prepare(settings, path, valid_fraction=0, dedup="off")
+    assert outcome.result.dropped_by_reason == {"not_an_example": 1}
+    chosen = [row["chosen"][0]["content"] for row in outcome.rows]
+    assert sorted(chosen) == ["blue is that.", "grey is this.", "red is this."]
+
+
+def test_one_file_does_not_tell_how_another_counts(settings):
+    files = [write_rows(settings, "a.jsonl", compared(1, 2)), write_rows(settings, "b.jsonl", compared(1, 0, 1))]
+    with pytest.raises(DataError, match=r"b\.jsonl"):
+        prepare(settings, files, valid_fraction=0)
+
+
+def test_a_small_file_counts_as_the_others_do(settings):
+    files = [write_rows(settings, "a.jsonl", compared(1)), write_rows(settings, "b.jsonl", compared(1, 2)[1:])]
+    outcome = prepare(settings, files, valid_fraction=0)
+    assert {row["chosen"][0]["content"] for row in outcome.rows} == {"red is this.", "blue is that."}
+
+
+@pytest.mark.parametrize("by", ["stratify_by", "group_by"])
+def test_a_field_within_an_export_can_be_asked_for(settings, by):
+    rows = [
+        {
+            "request": {"messages": [{"role": "user", "content": f"Why {i}?"}], "topic": f"t{i % 2}"},
+            "response": f"So {i}.",
+        }
+        for i in range(20)
+    ]
+    path = write_rows(settings, "a.jsonl", rows)
+    outcome = prepare(settings, path, valid_fraction=0.5, dedup="off", **{by: "topic"})
+    topics = [[row["topic"] for row in split] for split in (outcome.train, outcome.valid)]
+    if by == "stratify_by":
+        assert outcome.balance.field == "topic"
+        assert [sorted(split) for split in topics] == [["t0"] * 5 + ["t1"] * 5] * 2
+    else:
+        assert sorted(map(set, topics), key=str) == [{"t0"}, {"t1"}]
+
+
+def test_a_field_that_no_export_holds_is_refused_with_those_that_it_does(settings):
+    rows = [{"request": {"messages": [{"role": "user", "content": "Why?"}], "topic": "t"}, "response": ANSWER}]
+    with pytest.raises(InputError, match="no field «topics»") as refused:
+        prepare(settings, write_rows(settings, "a.jsonl", rows), stratify_by="topics")
+    assert "Did you mean «topic»?" in refused.value.next_step
