@@ -13,6 +13,7 @@ from ..settings import Settings
 from .local import choices, likelihood
 from .local.choices import Choices
 from .local.likelihood import ItemLikelihood
+from .local.told import OnTokens
 from .request import is_adapter
 
 Side = Literal["base", "finetuned"]
@@ -27,7 +28,7 @@ PROMPT_TOKENS_AT_ONCE = 16_384  # in a batch: their state takes memory, and noth
 class Contestant(Protocol):
     """A model that is measured; what it says comes in the order of what it was given."""
 
-    def likelihoods(self, items: Sequence[Tokenized], on_done: OnDone) -> list[ItemLikelihood]:
+    def likelihoods(self, items: Sequence[Tokenized], on_tokens: OnTokens) -> list[ItemLikelihood]:
         """How well it predicts texts."""
         ...
 
@@ -46,9 +47,9 @@ class LoadedModel:
     def __init__(self, model: Any, tokenizer: ChatTokenizer) -> None:
         self.model, self._tokenizer = model, tokenizer
 
-    def likelihoods(self, items: Sequence[Tokenized], on_done: OnDone) -> list[ItemLikelihood]:
+    def likelihoods(self, items: Sequence[Tokenized], on_tokens: OnTokens) -> list[ItemLikelihood]:
         """See Contestant."""
-        return likelihood.measure(self.model, items, on_done)
+        return likelihood.measure(self.model, items, on_tokens)
 
     def answers(self, prompts: Sequence[str], max_new_tokens: int, on_done: OnDone) -> list[Generation]:
         """See Contestant."""

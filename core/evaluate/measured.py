@@ -11,6 +11,7 @@ from .benchmarks.scores import BenchmarkScore
 from .contestants import Contestant, LoadedModel, OnDone, Side
 from .local.likelihood import ItemLikelihood
 from .local.subject import LocalSubject
+from .local.told import OnTokens
 from .probes import questions
 from .probes.questions import ProbeAnswer
 
@@ -40,7 +41,7 @@ def measured(
     trained = f" and {len(local.training)} training rows" if local.training else ""
     run.stage(f"{name}: likelihood of {len(local.tokenized)} rows{trained}")
     rows = (*local.tokenized, *local.training)
-    scored = contestant.likelihoods(rows, _tell(run, len(rows), "rows"))
+    scored = contestant.likelihoods(rows, _tell_tokens(run))
     run.stage(f"{name}: answering {len(subject.asked)} prompts")
     prompts = [subject.prompts[i] for i in subject.asked]
     answers = contestant.answers(prompts, subject.max_new_tokens, _tell(run, len(prompts), "answers"))
@@ -77,6 +78,10 @@ def _tell(run: ActiveRun, total: int | None, unit: str) -> OnDone:
         run.progress(done, total, unit)
 
     return tell
+
+
+def _tell_tokens(run: ActiveRun) -> OnTokens:
+    return lambda done, total: _tell(run, total, "tokens")(done)
 
 
 def _counting(tell: OnDone) -> OnDone:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from faion_finetuner.core.evaluate.local import float32, likelihood
+from faion_finetuner.core.evaluate.local import float32, likelihood, prefix
 from faion_finetuner.core.evaluate.local.choices import Choices, nll
 from faion_finetuner.core.evaluate.local.likelihood import measure
 from faion_finetuner.core.evaluate.local.windows import Piece
@@ -90,6 +90,33 @@ def test_a_beginning_that_texts_share_is_read_once_and_changes_no_number(
         assert one.all_nll == pytest.approx(sum(each), rel=1e-5)
         assert (one.all_tokens, one.answer_tokens) == (len(ids) - 1, len(ids) - 2)
         assert one.answer_nll == pytest.approx(sum(each[1:]), rel=1e-5)
+
+
+def test_a_beginning_is_shared_only_by_texts_that_are_short_enough_for_it_to_pay(model: Any):
+    pieces = [Piece(n, [7] * 20 + [n] * length, []) for n, length in enumerate((80, 90, 100, 110, 300, 400))]
+    assert prefix.reach(model) == 12 * 64  # its hidden size: with 20 tokens shared, texts below 124 tokens gain
+    (alone,) = prefix.groups(pieces, prefix.reach(model))  # but 3 are too few
+    assert (alone.shared, len(alone.pieces)) == (0, 6)
+    shared, alone = prefix.groups(pieces, 12 * 80)
+    assert (shared.shared, [piece.item for piece in shared.pieces]) == (20, [0, 1, 2, 3])
+    assert (alone.shared, [piece.item for piece in alone.pieces]) == (0, [4, 5])
+
+
+def test_padding_behind_texts_costs_no_mask_and_changes_no_number(model: Any, monkeypatch: pytest.MonkeyPatch):
+    generator = random.Random(9)
+    rows = [[generator.randrange(3, 300) for _ in range(length)] for length in (60, 58, 59, 57)]
+    attention, masks = torch.nn.functional.scaled_dot_product_attention, []
+
+    def seen(*given: Any, attn_mask: Any = None, **named: Any) -> Any:
+        masks.append(attn_mask)
+        return attention(*given, attn_mask=attn_mask, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+    found = measure(model, [Tokenized(ids, ids, 0, 0, len(ids)) for ids in rows])
+    assert masks
+    assert all(mask is None for mask in masks)
+    for ids, one in zip(rows, found, strict=True):
+        assert one.all_nll == pytest.approx(sum(one_at_a_time(model, ids)), rel=1e-5)
 
 
 @pytest.mark.parametrize("kept", [float32.KEPT, 10_000, 0])
@@ -225,16 +252,18 @@ def test_likelihoods_are_told_as_they_come_and_can_be_stopped(
     monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
     items = tokenize_many([read_record(row) for row in tiny_rows(12, seed=2)], tokenizer, None)
     told: list[int] = []
-    measure(model, items, told.append)
+    tokens = sum(len(item.input_ids) for item in items)
+    measure(model, items, lambda done, total: told.append(done if total == tokens else -1))
     assert told == sorted(told)
-    assert told[-1] == 12
+    assert 0 < told[0] < told[-1] == tokens
 
-    def stop(done: int) -> None:
+    def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt(done)
 
     with pytest.raises(KeyboardInterrupt) as stopped:
         measure(model, items, stop)
-    assert stopped.value.args[0] in told
+    assert stopped.value.args[0] == told[0]
+    measure(model, items)  # nobody is told any more
     assert (torch.ones(1, dtype=torch.bfloat16) + 1).dtype == torch.bfloat16  # not widened any more
 
 

@@ -1,6 +1,7 @@
 """A GGUF file as a contestant: llama.cpp asks it in a process of its own, with the base's prompts and tokens."""
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from ...checks import Check
@@ -18,6 +19,7 @@ from . import windows
 from .choices import Choices
 from .likelihood import NOTHING, ItemLikelihood
 from .subject import LocalSubject
+from .told import OnTokens
 from .windows import Piece
 
 SAME_SHARE = 0.99  # of the vocabulary; added tokens may differ in a few
@@ -38,13 +40,14 @@ class GgufContestant:
         _refuse_other_vocabulary(path, local.tokenizer)
         self.checks = (_prompts_check(self._model, local), *_template_check(path, local.tokenizer))
 
-    def likelihoods(self, items: Sequence[Tokenized], on_done: OnDone) -> list[ItemLikelihood]:
+    def likelihoods(self, items: Sequence[Tokenized], on_tokens: OnTokens) -> list[ItemLikelihood]:
         """See Contestant; in the windows in which the base reads."""
         pieces = [piece for number, item in enumerate(items) for piece in windows.pieces_of(number, item, self._window)]
         texts = [Text(tuple(piece.ids), piece.given) for piece in pieces]
-        owners = [piece.item for piece in pieces]
+        read = list(accumulate((len(piece.ids) for piece in pieces), initial=0))
+        told = self._model.losses(texts, lambda done: on_tokens(read[done], read[-1]))
         found = [NOTHING] * len(items)
-        for piece, losses in zip(pieces, self._model.losses(texts, _by_owner(owners, on_done)), strict=True):
+        for piece, losses in zip(pieces, told, strict=True):
             found[piece.item] += _likelihood(piece, losses)
         return found
 

@@ -1,7 +1,7 @@
 """How well a model predicts given tokens: negative log likelihoods per item, in nats."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from . import prefix
 from .float32 import computed_in_float32
 from .predictor import TOKENS_AT_ONCE, Predictor
 from .prefix import Prefix
+from .told import OnTokens, Told
 from .windows import Piece, pieces_of, window
 
 PADDING_SHARE = 0.1  # a batch may waste this share of its tokens on padding
@@ -44,9 +45,7 @@ NOTHING = ItemLikelihood(0.0, 0, 0.0, 0)
 
 
 @torch.inference_mode()
-def measure(
-    model: Any, items: Sequence[Tokenized], on_done: Callable[[int], None] | None = None
-) -> list[ItemLikelihood]:
+def measure(model: Any, items: Sequence[Tokenized], on_tokens: OnTokens = lambda *_: None) -> list[ItemLikelihood]:
     """The likelihood of each item, in the order given.
 
     Items are batched by length, so that hardly anything is padding, and a beginning that many share is read once; the
@@ -56,29 +55,28 @@ def measure(
     Args:
         model: A causal language model in evaluation mode.
         items: Token ids and labels; labels of -100 count only towards the sums over all tokens.
-        on_done: Called after each batch with the number of items done; may raise to stop.
+        on_tokens: Called after each of the model's layers.
     """
     size = window(model)
     pieces = [piece for number, item in enumerate(items) for piece in pieces_of(number, item, size)]
     results = [NOTHING] * len(items)
-    waiting = [0] * len(items)
-    for piece in pieces:
-        waiting[piece.item] += 1
     with computed_in_float32(model):
-        for batch, found in _measured(Predictor(model), pieces):
+        predictor = Predictor(model)
+        told = Told(predictor, sum(len(piece.ids) for piece in pieces), on_tokens)
+        for batch, beginning in _groups(predictor, pieces):
+            with told.reading(sum(len(piece.ids) for piece in batch)):
+                found = _measure_batch(predictor, batch, beginning)
             for piece, one in zip(batch, found, strict=True):
                 results[piece.item] += one
-                waiting[piece.item] -= 1
-            if on_done:
-                on_done(waiting.count(0))
     return results
 
 
-def _measured(predictor: Predictor, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], list[ItemLikelihood]]]:
-    for group in prefix.groups(pieces):
+def _groups(predictor: Predictor, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], Prefix | None]]:
+    """Batches, and what they share."""
+    for group in prefix.groups(pieces, prefix.reach(predictor.model)):
         beginning = prefix.read(predictor, group.pieces[0].ids[: group.shared]) if group.shared else None
         for batch in _batches(group.pieces, beginning.tokens if beginning else 0, predictor.tokens_at_once):
-            yield batch, _measure_batch(predictor, batch, beginning)
+            yield batch, beginning
 
 
 def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list[Piece]]:
@@ -105,16 +103,14 @@ def _measure_batch(predictor: Predictor, pieces: list[Piece], beginning: Prefix 
         return [NOTHING] * len(pieces)
     ids = torch.zeros(len(pieces), longest, dtype=torch.long)
     answer = torch.zeros(len(pieces), longest, dtype=torch.bool)
-    mask = torch.zeros(len(pieces), longest, dtype=torch.long)
     predicted = torch.zeros(len(pieces), longest, dtype=torch.bool)
     for row, piece in enumerate(pieces):
         n = len(piece.ids)
         ids[row, :n] = torch.tensor(piece.ids)
         answer[row, :n] = torch.tensor(piece.labels) != NOT_TRAINED
-        mask[row, :n] = 1
         predicted[row, piece.given : n] = True
     device = predictor.model.device
-    nll = _token_nll(predictor, ids.to(device), mask.to(device), beginning).cpu()
+    nll = _token_nll(predictor, ids.to(device), beginning).cpu()
     predicted = predicted[:, 1:]
     answer = answer[:, 1:] & predicted
     sums = zip(
@@ -125,17 +121,20 @@ def _measure_batch(predictor: Predictor, pieces: list[Piece], beginning: Prefix 
     return [ItemLikelihood(*one) for one in sums]
 
 
-def _token_nll(predictor: Predictor, ids: torch.Tensor, mask: torch.Tensor, beginning: Prefix | None) -> torch.Tensor:
-    """float64 (texts, length - 1): of each token but the first."""
+def _token_nll(predictor: Predictor, ids: torch.Tensor, beginning: Prefix | None) -> torch.Tensor:
+    """float64 (texts, length - 1): of each token but the first.
+
+    Padding stands behind the texts, where no token looks. A mask would hide it too, but then attention works on all
+    pairs of tokens, twice as many as without one.
+    """
     if beginning is None:
-        states = predictor.states(predictor.read(input_ids=ids, attention_mask=mask, use_cache=False))
+        states = predictor.states(predictor.read(input_ids=ids, use_cache=False))
         return predictor.nll(states[:, :-1], ids[:, 1:])
     texts, shared = len(ids), beginning.tokens
     places = torch.arange(shared, ids.shape[1], device=ids.device)
     own = predictor.states(
         predictor.read(
             input_ids=ids[:, shared:],
-            attention_mask=mask,
             position_ids=places.expand(texts, -1),
             past_key_values=beginning.caches(texts),
             use_cache=True,

@@ -1,5 +1,6 @@
 """A model in two halves: what it makes of tokens, and how likely that makes the next ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,6 +31,13 @@ class Predictor:
     def tokens_at_once(self) -> int:
         """How many tokens a batch may have."""
         return TOKENS_AT_ONCE if self.makes_logits_apart else max(1, min(TOKENS_AT_ONCE, MOST_LOGITS // self._words))
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        """The model's layers, one behind the other; none where they are not found."""
+        count = getattr(self.model.config.get_text_config(), "num_hidden_layers", None)
+        lists = (one for one in self._backbone.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == count)
+        return list(next(lists, ()))
 
     @property
     def _words(self) -> int:

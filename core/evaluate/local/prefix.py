@@ -1,6 +1,7 @@
 """A beginning that many texts share, such as a system turn, read by the model once for all of them."""
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +41,18 @@ class Prefix:
         return cache
 
 
-def groups(pieces: Sequence[Piece]) -> Iterator[Group]:
-    """The pieces by the beginning that they share, those that share none last."""
+def reach(model: Any) -> int | None:
+    """How long a text may be, squared and for each token shared, so that sharing pays; None where it is not known.
+
+    Behind a shared beginning attention works on all pairs of tokens, alone on half of them: 2 * n^2 * width operations
+    more in each layer. The tokens shared save 24 * width^2 each. Measured on a processor, the even point was there.
+    """
+    width = getattr(model.config.get_text_config(), "hidden_size", None)
+    return 12 * width if isinstance(width, int) else None
+
+
+def groups(pieces: Sequence[Piece], reach: int | None) -> Iterator[Group]:
+    """The pieces by the beginning that they share, those that share none, or too little for their length, last."""
     by_start: dict[tuple[int, ...], list[Piece]] = {}
     alone: list[Piece] = []
     for piece in pieces:
@@ -50,10 +61,14 @@ def groups(pieces: Sequence[Piece]) -> Iterator[Group]:
         else:
             alone.append(piece)
     for found in by_start.values():
-        if len(found) < FEWEST:
+        shared = _shared([piece.ids for piece in found])
+        longest = math.inf if reach is None else math.sqrt(reach * shared)
+        paying = [piece for piece in found if len(piece.ids) < longest]
+        if len(paying) < FEWEST:
             alone += found
-        else:
-            yield Group(_shared([piece.ids for piece in found]), found)
+            continue
+        yield Group(shared, paying)
+        alone += [piece for piece in found if len(piece.ids) >= longest]
     if alone:
         yield Group(0, alone)
 
