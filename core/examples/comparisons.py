@@ -117,7 +117,7 @@ def numbered_choice(record: Mapping[str, Any]) -> Numbered | None:
     """The choice of a comparison that can be trusted only once others are seen; see `why_unsure`."""
     names = {plain(field): field for field, value in record.items() if value is not None}
     found = find_comparison(names)
-    if found is None or len(found.better) > 1 or _ends(found.answers) != ["1", "2"]:
+    if found is None or len(found.better) != 1 or _ends(found.answers) != ["1", "2"]:
         return None
     [name] = found.better
     number = _number(record[names[name]])

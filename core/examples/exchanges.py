@@ -9,21 +9,30 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from .field_names import ANSWER_PAIRS, TURN_FIELDS
+from .field_names import ANSWER_PAIRS, QUESTION_FIELDS, TURN_FIELDS
+from .field_names import plain as plain_name
 from .items import is_items, is_output, turns_of
 from .langchain import as_turn
 from .text import parsed
-from .turns import ends_asking, names_speakers
+from .turns import ends_answered, names_speakers
 
 REQUESTS = ("request", "request_body", "body", "params", "inputs", "input")
 RESPONSES = ("response", "response_body", "outputs", "output", "result")
+OF_ANYTHING = ("params", "input")  # names that objects have which are no request, though a `prompt` is in them
 API_PARTS = ("choices", "candidates", "generations")  # of a response that lies open in the record
 FIELDS = frozenset({*REQUESTS, *RESPONSES, *API_PARTS})
 ASKED = ("messages", "contents", "input", "prompt", "chat_history")
 REQUEST_WRAPS = ("body", "inputBodyJson", "json", "params", "request")
 RESPONSE_WRAPS = ("body", "outputBodyJson", "json", "output", "message", "result", "response")
-TEXTS = ("output_text", "text", "completion", "response", "content", "output", "generated_text")
+ASKED_IN_A_TEXT = ("contents", "input", "prompt")
+MARKS = frozenset({"object", "usage", "usageMetadata", "stop_reason", "created_at"})  # of a response, beside its answer
+TEXTS = ("output_text", "answer", "text", "completion", "response", "content", "output", "generated_text")
 ANSWER = "response"  # the field that the plain record keeps the answer in
+QUESTIONS = frozenset({*ASKED, *TURN_FIELDS, *QUESTION_FIELDS})
+JOIN = (
+    "Put both into one row, the request in `request` and the answer in `response`; "
+    "a batch has them in its input and its output, under the same `custom_id`."
+)
 METADATA = "response_metadata"  # and that for what else the response says
 TURN_KEYS = ("role", "content", "tool_calls", "reasoning_content")
 WORSE = frozenset(worse for _, worse in ANSWER_PAIRS)  # with one of these a record is a preference pair
@@ -45,31 +54,24 @@ def read_exchange(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[st
     Raises:
         DataError: There is no answer but an error, or an answer without its question.
     """
-    if not WORSE.isdisjoint(record) or _is_told(record):
+    if not WORSE.isdisjoint(record):
         return None
     left_out: Counter[str] = Counter()
     asked_in, asked = _request(record)
     answered_in, answer = _response(record, asked_in, left_out)
-    if asked is None and answer is None:
-        return None
+    if answer is None and (asked is None or not _asks_in_turns(asked)):
+        return None  # a lone text under a request's name may be anything
     rest = {field: value for field, value in record.items() if field not in (asked_in, answered_in)}
     plain = _as_chat(rest if asked is None else asked, left_out)
     if asked is not None:
         _add(plain, rest)
     if answer is not None:
-        if asked is None and "custom_id" in rest and not any(field in plain for field in ASKED):
-            problem = "An answer of a batch without its question: put `messages` of the batch's input beside it"
-            raise DataError(problem, "They belong together by `custom_id`.")
+        if asked is None and not any(plain_name(field) in QUESTIONS for field in plain):
+            raise DataError("An answer without its question", JOIN)
         own = {name: plain.pop(name) for name in (ANSWER, METADATA) if name in plain}
         plain |= {ANSWER: answer.said, **({METADATA: answer.rest} if answer.rest else {})}
         _add(plain, own)
     return plain, left_out
-
-
-def _is_told(record: Mapping[str, Any]) -> bool:
-    """Whether a record has its whole conversation in a field of its own, to which a log beside it adds nothing."""
-    talks = [record[field] for field in TURN_FIELDS if field in record]
-    return any(names_speakers(talk) and not ends_asking(talk) for talk in talks)
 
 
 def _add(plain: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -81,26 +83,48 @@ def _add(plain: dict[str, Any], more: Mapping[str, Any]) -> None:
         plain[free] = value
 
 
+def is_logged(text: str) -> bool:
+    """Whether a text is surely that of a request or a response, and no text to be learned that happens to be JSON."""
+    value = parsed(text)
+    if isinstance(value, Mapping):
+        asked = _asking(value)
+        return (asked is not None and _asks_in_turns(asked)) or (
+            not MARKS.isdisjoint(value) and _answer(value, Counter()) is not None
+        )
+    return is_output(value)
+
+
 def _request(record: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
     """The field with the request, and the part of it that asks."""
     for field in REQUESTS:
         value = _value(record.get(field))
         if isinstance(value, Mapping):
             asked = _asking(value) or (value if field == "inputs" and "outputs" in record else None)
-            if asked is not None:
+            if asked is not None and (field not in OF_ANYTHING or _asks_in_turns(asked)):
                 return field, asked
     return None, None
 
 
 def _asking(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The request itself, without what is wrapped around it; None where nothing asks."""
-    if any(value.get(field) for field in ASKED):
+    if _asks_in_turns(value) or any(value.get(field) and isinstance(value[field], str) for field in ASKED_IN_A_TEXT):
         return value
     for wrap in REQUEST_WRAPS:
         inner = _value(value.get(wrap))
         if isinstance(inner, Mapping) and (found := _asking(inner)) is not None:
             return {**{key: part for key, part in value.items() if key != wrap}, **found}
     return None
+
+
+def _asks_in_turns(asked: Mapping[str, Any]) -> bool:
+    """Whether what asks are turns, or items, with speakers: nothing but a request says so."""
+    for field in ASKED:
+        value = _value(asked.get(field))
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+            value = value[0]  # a batch of one, as LangChain logs it
+        if isinstance(value, list) and (names_speakers(value) or is_items(value) or is_output(value)):
+            return True
+    return False
 
 
 def _response(
@@ -115,6 +139,8 @@ def _response(
         if field == asked_in or value is None:
             continue
         answer = _answer(value, left_out)
+        if answer is None and _is_error(value, asked_in is not None or _asks_in_turns(record)):
+            raise DataError("The response is an error and no answer.", "Drop the record.")
         if answer is None and asked_in is not None:
             answer = _plain_answer(value, any_text=asked_in == "inputs" and field == "outputs")
         if answer is not None:
@@ -122,19 +148,30 @@ def _response(
     return None, None
 
 
+def _is_error(value: Any, of_request: bool) -> bool:
+    """Whether a response says what went wrong; without a request beside it only one in the shape that APIs give it."""
+    if not isinstance(value, Mapping):
+        return False
+    inside = [inner for wrap in RESPONSE_WRAPS if isinstance(inner := _value(value.get(wrap)), Mapping)]
+    if inside:
+        return any(_is_error(inner, of_request) for inner in inside)
+    error = value.get("error")
+    return bool(error) if of_request else isinstance(error, Mapping) and "message" in error
+
+
 def _plain_answer(value: Any, *, any_text: bool) -> _Answer | None:
     """The answer to a known request in a log of its own making: a text, a turn, or an object that holds a text.
 
     Args:
         value: What the log calls the response.
-        any_text: Whether a text under any name will do, where none of the usual names is there.
+        any_text: Whether a text under any name will do, where it is the only one.
     """
-    if isinstance(value, str) or names_speakers(value):
+    if isinstance(value, str) or _is_of_assistant(value):
         return _Answer(value, {})
     if not isinstance(value, Mapping):
         return None
     texts = [name for name, part in value.items() if isinstance(part, str)]
-    name = next((name for name in TEXTS if name in texts), texts[0] if any_text and texts else None)
+    name = next((name for name in TEXTS if name in texts), texts[0] if any_text and len(texts) == 1 else None)
     return None if name is None else _Answer(value[name], _without(value, name))
 
 
@@ -149,22 +186,25 @@ def _answer(value: Any, left_out: Counter[str]) -> _Answer | None:
             return found
     if is_output(value.get("output")):
         return _Answer(turns_of(value["output"], left_out), _without(value, "output"))
-    if (turn := as_turn(value)) is not None:
+    if (turn := as_turn(value)) is not None and turn["role"] == "assistant":
         return _Answer([turn], {})
-    if names_speakers(value) and "content" in value:
+    if _is_of_assistant(value) and "content" in value:
         return _Answer([{key: value[key] for key in TURN_KEYS if key in value}], _without(value, *TURN_KEYS, "type"))
     return _wrapped(value, left_out)
 
 
 def _wrapped(value: Mapping[str, Any], left_out: Counter[str]) -> _Answer | None:
     """The answer of a response in something around it."""
-    inside = {wrap: inner for wrap in RESPONSE_WRAPS if isinstance(inner := _value(value.get(wrap)), Mapping)}
-    if value.get("error") and not inside:
-        raise DataError("The response is an error and no answer.", "Drop the record.")
-    for wrap, inner in inside.items():
-        if (found := _answer(inner, left_out)) is not None:
+    for wrap in RESPONSE_WRAPS:
+        inner = _value(value.get(wrap))
+        if isinstance(inner, Mapping) and (found := _answer(inner, left_out)) is not None:
             return _Answer(found.said, {**_without(value, wrap), **found.rest})
     return None
+
+
+def _is_of_assistant(value: Any) -> bool:
+    """Whether it is a turn, or a list of turns, of which the last is the assistant's."""
+    return names_speakers(value) and ends_answered(value)
 
 
 def _without(value: Mapping[str, Any], *taken: str) -> dict[str, Any]:

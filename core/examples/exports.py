@@ -6,10 +6,22 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import DataError
-from . import annotations, exchanges, message_trees, scored_answers
+from . import annotations, exchanges, message_trees, question_lists, scored_answers
+from .exchanges import is_logged
+from .field_names import TURN_FIELDS, plain
 from .items import is_items, turns_of
+from .turns import ends_asking, names_speakers
 
 ITEMS = ("messages", "items")  # fields that may hold items of the Responses API
+
+
+SAID = (  # names of texts that are a question and its answer, whatever stands beside them
+    (
+        ("instruction", "question", "prompt", "query", "problem", "input", "message"),
+        ("output", "answer", "completion", "response", "solution"),
+    ),
+    (("user", "human"), ("assistant", "gpt", "bot")),
+)
 
 
 class _Kind(NamedTuple):
@@ -48,6 +60,8 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
         kind = _KIND_OF.get(field)
         if kind is None or kind is tried or not _may_hold(value):
             continue
+        if tried is None and _is_example(record):
+            return None
         tried = kind
         if (found := kind.read(record)) is not None:
             return Unfolded(kind.label, *found)
@@ -55,6 +69,19 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
         if field in record and is_items(record[field]):
             return _items(record, field)
     return None
+
+
+def _is_example(record: Mapping[str, Any]) -> bool:
+    """Whether a record says by itself what was asked and answered, so that a log beside it adds nothing."""
+    talks = [record[field] for field in TURN_FIELDS if field in record]
+    if any(names_speakers(talk) and not ends_asking(talk) for talk in talks):
+        return True
+    names = {plain(field): field for field, value in record.items() if isinstance(value, str)}
+    return any(
+        any(name in names and not is_logged(record[names[name]]) for name in asked)
+        and any(name in names and not is_logged(record[names[name]]) for name in answered)
+        for asked, answered in SAID
+    )
 
 
 def may_be_export(fields: Mapping[str, Any]) -> bool:
@@ -87,6 +114,7 @@ def _items(record: Mapping[str, Any], field: str) -> Unfolded:
 _KINDS = (
     _Kind("ChatGPT export", message_trees.CHATGPT, message_trees.read_chatgpt),
     _Kind("tree of replies", message_trees.REPLIES, message_trees.read_replies),
+    _Kind("questions and their references", question_lists.FIELDS, question_lists.read_questions),
     _Kind("scored answers", scored_answers.FIELDS, scored_answers.read_scored),
     _Kind("Argilla", annotations.ARGILLA, annotations.read_argilla),
     _Kind("Label Studio", annotations.LABEL_STUDIO, annotations.read_label_studio),

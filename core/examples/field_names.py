@@ -39,6 +39,15 @@ ANSWER_FIELDS = (
 )
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "think", "complex_cot", "chain_of_thought")
 LAST_ANSWERS = ("completion", "response", "answer", "output", "ideal")  # to a conversation that ends in a question
+AFTER_PAST = (  # a question that goes on with what was said before
+    *("question", "instruction", "query", "prompt", "user", "human", "problem", "input", "message"),
+    *("user_prompt", "user_input", "user_message", "user_query"),
+)
+ANSWERS_AFTER_PAST = (
+    *(*LAST_ANSWERS, "assistant", "reply", "solution", "gpt", "bot", "model_output", "model_response"),
+    *("assistant_response", "expected_output", "expected_answer"),
+)
+MESSAGE_MARKS = frozenset({"chat_history", "preamble", "generation_id", "response_id"})  # of Cohere's `message`, `text`
 LABEL_FIELDS = ("category", "topic")  # vague: the answer of a text only where nothing else is there
 TEXT_FIELDS = ("text", "content", "completion", "body", "document", "article", "raw_content")
 TITLED = ("body", "selftext", "content", "description", "post", "question_body")  # a title before them belongs to it

@@ -87,6 +87,8 @@ def _turn(item: Mapping[str, Any]) -> dict[str, Any] | None:
 def _thoughts(item: Mapping[str, Any]) -> str:
     """The text of a reasoning item, or of its summary where the text itself is not given out."""
     for parts in (item.get("content"), item.get("summary")):
+        if isinstance(parts, str) and parts:
+            return parts
         if isinstance(parts, (list, tuple)):
             texts = [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
             if texts:

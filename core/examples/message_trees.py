@@ -23,7 +23,11 @@ def read_chatgpt(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str
         DataError: The nodes are no tree that leads anywhere.
     """
     nodes = record["mapping"]
-    if not isinstance(nodes, Mapping) or not all(isinstance(n, Mapping) and "message" in n for n in nodes.values()):
+    if (
+        not isinstance(nodes, Mapping)
+        or not nodes
+        or not all(isinstance(n, Mapping) and "message" in n for n in nodes.values())
+    ):
         return None
     left_out: Counter[str] = Counter()
     path = _path(nodes, record.get("current_node"))
@@ -47,7 +51,7 @@ def read_chatgpt(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str
 def read_replies(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[str]] | None:
     """The plain record of a message tree of Open Assistant: from the prompt on always the reply that is ranked best."""
     message = record["prompt"]
-    if not isinstance(message, Mapping) or not isinstance(message.get("replies"), list):
+    if not isinstance(message, Mapping) or not isinstance(message.get("replies"), list) or "role" not in message:
         return None
     turns: list[dict[str, Any]] = []
     others = 0

@@ -9,13 +9,16 @@ from ..untrusted import quote
 from .choices import find_choices
 from .comparisons import find_comparison
 from .field_names import (
+    AFTER_PAST,
     ANSWER_FIELDS,
     ANSWER_PAIRS,
+    ANSWERS_AFTER_PAST,
     CONTEXT_FIELDS,
     FINDINGS,
     IDS,
     LABEL_FIELDS,
     LAST_ANSWERS,
+    MESSAGE_MARKS,
     PARALLEL,
     PART_WORDS,
     PAST,
@@ -175,11 +178,34 @@ def _turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 def _after_history(record: Mapping[str, Any], names: Names, history: str) -> Dialect | None:
     """A question and its answer that go on with what was said before, where both have fields of their own."""
     others = {name: field for name, field in names.items() if field != history and isinstance(record[field], str)}
-    question, answer = first(others, QUESTION_FIELDS), first(others, ANSWER_FIELDS)
+    question, answer = first(others, AFTER_PAST), first(others, ANSWERS_AFTER_PAST)
     if question is None or answer is None or ends_asking(record[history]):
         return None
     asked: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), history: "history", question: "user"}
     return Dialect("pair", {**asked, **_context(others, question), answer: "assistant"})
+
+
+def _message_and_text(record: Mapping[str, Any], names: Names) -> Dialect | None:
+    """Cohere's `message` and the `text` that answers it; elsewhere these are two texts of any kind."""
+    if "message" not in names or "text" not in names or MESSAGE_MARKS.isdisjoint(names):
+        return None
+    asked, answer, history = names["message"], names["text"], names.get("chat_history")
+    if not isinstance(record[asked], str) or not isinstance(record[answer], str):
+        return None
+    parts: dict[str, Part] = _optional(names, SYSTEM_FIELDS, "system")
+    if history is None or not record[history]:
+        return Dialect("pair", {**parts, asked: "user", answer: "assistant"})
+    if ends_asking(record[history]):  # a response repeats what was asked
+        return Dialect("pair", {**parts, history: "messages", answer: "assistant"})
+    if _ends_with(record[history], record[answer]):
+        return Dialect("pair", {**parts, history: "messages"})
+    return Dialect("pair", {**parts, history: "history", asked: "user", answer: "assistant"})
+
+
+def _ends_with(talk: Any, text: str) -> bool:
+    turns = parsed(talk) if isinstance(talk, str) else talk
+    last = turns[-1] if isinstance(turns, (list, tuple)) and turns else None
+    return isinstance(last, Mapping) and text in last.values()
 
 
 def _conversation(record: Mapping[str, Any], names: Names, field: str) -> Dialect:
@@ -323,6 +349,7 @@ _ATTEMPTS = (
     *(
         _preference,
         _comparison,
+        _message_and_text,
         _turns,
         _alpaca,
         _completion,

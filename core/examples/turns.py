@@ -80,6 +80,13 @@ def ends_asking(value: Any) -> bool:
     return isinstance(last, Mapping) and _role(last) in ("user", "tool")
 
 
+def ends_answered(value: Any) -> bool:
+    """Whether a turn, or the last one of a list (or the text of one), is the assistant's."""
+    turns = parsed(value) if isinstance(value, str) else value
+    last = turns[-1] if isinstance(turns, (list, tuple)) and turns else turns
+    return isinstance(last, Mapping) and _role(last) == "assistant"
+
+
 def has_roles(value: Any) -> bool:
     """Whether a list of turns (or the JSON text of one) names its speakers in `role`, as OpenAI does."""
     turns = parsed(value) if isinstance(value, str) else value

@@ -40,6 +40,9 @@ class Tally:
     unreadable: dict[str, Place] = field(default_factory=dict)
     """Reasons for which records could not be read as examples, with one place each; the first few."""
 
+    next_steps: Counter[str] = field(default_factory=Counter)
+    """What to do with records that could not be read, by rows."""
+
     unparsed: dict[str, Place] = field(default_factory=dict)
     """Reasons for which rows are no JSON, with one place each; the first few."""
 

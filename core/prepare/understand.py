@@ -26,6 +26,7 @@ READ_AS = {
     "unescaped_quotes": "quotes inside a field are not escaped; read as they stand",
 }
 """What readers settle by a rule of theirs, and a person should know."""
+NAME_THEM = "Say what they are with `columns`."
 LEFT_OUT = "left_out"
 """The flag of rows of which something is not carried over."""
 
@@ -69,12 +70,13 @@ class Understand:
             elif dialect is not None:
                 example = read_dialect(plain, dialect)
             else:
-                raise DataError(_unknown(record, unfolded), "Say what they are with `columns`.")
+                raise DataError(_unknown(record, unfolded), NAME_THEM)
         except TieError as error:
             done.entries.drop(place, error.code, record, matched=error.problem)
             return None
         except DataError as error:
             note(done.tally.unreadable, error.problem, place)
+            done.tally.next_steps[error.next_step] += 1
             done.entries.drop(place, "not_an_example", record, matched=error.problem)
             return None
         finally:

@@ -13,7 +13,7 @@ from .result import Source
 from .row import Place
 from .rules import RULES
 from .tally import Tally
-from .understand import LEFT_OUT, READ_AS
+from .understand import LEFT_OUT, NAME_THEM, READ_AS
 from .wording import counted, place_of
 
 FIRST = ("Valid JSON", "Required Fields", "Min Length", "Max Length", "Encoding")  # the mission's, in its order
@@ -176,6 +176,10 @@ def unusable_next_step(dropped: Mapping[str, int], tally: Tally) -> str:
         return NO_MEDIA
     if main == "not_an_example" and "input_ids" in tally.names:
         return "These rows are tokens already, made for one model: give the texts that they were made of."
+    if main == "not_an_example":
+        [(step, _)] = tally.next_steps.most_common(1)
+        if step != NAME_THEM:
+            return step
     steps = {
         "not_an_example": 'Say what the fields are with `columns`, for example {"q": "user", "a": "assistant"}.',
         "tie": "Give pairs of which one answer is the better one: in all of these neither is.",

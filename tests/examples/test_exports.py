@@ -160,6 +160,35 @@ def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
                 "text": "yo", "message": dumped("AIMessage", content="yo")}]]}},
             HI,
         ),
+        # the names of a person or a source beside it are no conversation
+        ({"request": {"messages": [ASKED]}, "response": "yo", "user": "u1", "source": "web", "label": "good"}, HI),
+        ({"input": json.dumps({"messages": [ASKED]}), "output": '{"role": "assistant", "content": "yo"}'}, HI),
+        ({"prompt": "hi", "response": json.dumps(completion("yo"))}, HI),
+        # Cohere
+        ({"message": "hi", "text": "yo", "preamble": "S"}, SHI),
+        ({"message": "hi", "text": "yo", "chat_history": []}, HI),
+        ({"message": "hi", "text": "yo", "chat_history": [{"role": "USER", "message": "hi"}]}, HI),
+        (
+            {
+                "message": "hi",
+                "text": "yo",
+                "chat_history": [{"role": "USER", "message": "hi"}, {"role": "CHATBOT", "message": "yo"}],
+            },
+            HI,
+        ),
+        (
+            {
+                "message": "and?",
+                "text": "so",
+                "chat_history": [{"role": "USER", "message": "hi"}, {"role": "CHATBOT", "message": "yo"}],
+            },
+            (*HI, Message("user", "and?"), Message("assistant", "so")),
+        ),
+        # MT-bench
+        (
+            {"question_id": 1, "turns": ["hi", "and?"], "reference": ["yo", "so"]},
+            (*HI, Message("user", "and?"), Message("assistant", "so")),
+        ),
         # several replies, of which the best counts
         (
             {
@@ -278,6 +307,27 @@ def test_of_scored_answers_the_best_and_the_worst_are_a_pair(record: dict[str, A
     assert (again.rejected, again.fields) == (read_record(to_record(again, format)).rejected, record)
 
 
+@pytest.mark.parametrize(
+    ("before", "prompt"),
+    [
+        ((), "hi"),
+        ((), "\n\nHuman: hi\n\nAssistant: "),
+        (HI, "\n\nHuman: hi\n\nAssistant: yo\n\nHuman: hi\n\nAssistant: "),
+    ],
+)
+def test_of_ranked_answers_the_first_and_the_last_are_a_pair(before: tuple[Message, ...], prompt: str):
+    answers = [{"answer": "meh", "rank": 2.0}, {"answer": "no", "rank": 3.0}, {"answer": "yo", "rank": 1.0}]
+    example = read_record({"prompt": prompt, "answers": answers, "turns": 1})
+    asked = (*before, Message("user", "hi"))
+    messages = [(one.role, one.content) for one in (*asked, Message("assistant", "yo"))]
+    if isinstance(example, ChatExample):
+        assert [(one.role, one.content) for one in example.messages] == messages
+        assert example.rejected == Rejected(len(asked), (Message("assistant", "no"),))
+    else:
+        assert (example.prompt, example.completion, example.rejected) == ("hi", "yo", "no")
+    assert example.fields == {"answers": answers, "turns": 1}
+
+
 def test_answers_that_are_all_as_good_are_a_tie():
     with pytest.raises(TieError):
         read_record({"instruction": "hi", "completions": answered(a=3, b=3.0)})
@@ -286,7 +336,14 @@ def test_answers_that_are_all_as_good_are_a_tie():
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
-        ({"custom_id": "a", "response": {"status_code": 200, "body": completion("yo")}}, "batch without its question"),
+        (
+            {"custom_id": "a", "response": {"status_code": 200, "body": completion("yo")}},
+            "An answer without its question",
+        ),
+        ({"key": "a", "response": {"candidates": [{"content": {"parts": [{"text": "yo"}]}}]}}, "without its question"),
+        ({"messages": [ASKED], "response": {"error": "too many"}}, "an error and no answer"),
+        ({"question_id": 81, "turns": ["hi", "and?"]}, "questions alone"),
+        ({"turns": ["hi", "and?"], "reference": ["yo"]}, "questions alone"),
         ({"request": {"messages": [ASKED]}, "response": {"body": {"error": {"code": 429}}}}, "an error and no answer"),
         ({"data": {"text": "hi"}, "annotations": []}, "no annotation"),
     ],
@@ -310,6 +367,43 @@ def test_an_export_without_an_example_says_why(record: dict[str, Any], problem: 
     ],
 )
 def test_a_plain_record_is_no_export(record: dict[str, Any]):
+    assert unfold(record) is None
+
+
+PLAIN = [
+    {"instruction": "hi", "output": '{"error": "not found"}'},
+    {"question": "hi", "response": '{"error": {"message": "not found"}}'},
+    {"instruction": "hi", "input": '{"prompt": "red", "size": 3}', "output": '{"text": "ok"}'},
+    {"instruction": "hi", "input": {"messages": [ASKED]}, "output": "yo"},
+    {"instruction": "hi", "input": "there", "output": "yo", "request": {"prompt": "x"}, "response": {"text": "y"}},
+    {"instruction": "hi", "output": '{"message": {"role": "assistant", "content": "yo"}}'},
+    {"prompt": "hi", "response": '{"generations": [{"text": "yo"}]}'},
+    {"input": '{"prompt": "hi"}', "output": "yo"},
+    {"input": '{"messages": ["a", "b"]}', "output": "yo"},
+    {"input": {"prompt": "hi", "style": "oil"}, "output": "yo"},
+    {"input": "hi", "output": {"error": "none", "ok": True}},
+    {"input": "hi", "output": {"type": "system", "content": "yo"}},
+    {"input": "hi", "output": {"role": "user", "content": "yo"}},
+    {"title": "hi", "body": '{"input": 1}', "answer": "yo"},
+    {"prompt": "hi", "completion": "yo", "params": {"prompt": "x", "temperature": 1}},
+    {"question": "hi", "answer": "yo", "output": completion("no")},
+    {"question": "hi", "answer": "yo", "result": {"message": {"role": "assistant", "content": "no"}}},
+    {"question": "hi", "answer": "yo", "body": {"input": "x"}},
+    {"question": "hi", "answer": "yo", "mapping": {"a": {"message": None}}, "choices": [], "request": "{}"},
+    {"question": "hi", "answer": "yo", "data": {"a": 1}, "annotations": [{"result": []}]},
+    {"question": "hi", "answer": "yo", "fields": {"question": "x"}, "suggestions": {}},
+    {"question": "hi", "answer": "yo", "completions": ["x", "y"], "ratings": [1, 2]},
+    {"user": "hi", "assistant": "yo", "params": {"prompt": "x"}, "response": {"text": "y"}},
+    {"src": "hi", "tgt": "yo", "body": {"input": "x"}},
+    {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "completions": ["x", "y"], "ratings": [1, 2]},
+    {"question": "hi", "answers": [{"text": "yo", "pm_score": 5, "rank": 1}, {"text": "no", "pm_score": 1}]},
+    {"turns": ["hi", "yo"]},
+    {"chat_history": [ASKED, {"role": "assistant", "content": "yo"}], "source": "web", "intent": "greet"},
+]
+
+
+@pytest.mark.parametrize("record", PLAIN)
+def test_fields_of_an_exports_name_do_not_change_what_a_plain_record_teaches(record: dict[str, Any]):
     assert unfold(record) is None
 
 

@@ -246,3 +246,18 @@ def test_a_field_that_no_export_holds_is_refused_with_those_that_it_does(setting
     with pytest.raises(InputError, match="no field «topics»") as refused:
         prepare(settings, write_rows(settings, "a.jsonl", rows), stratify_by="topics")
     assert "Did you mean «topic»?" in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("row", "step"),
+    [
+        ({"custom_id": "a", "response": {"body": {"choices": [{"message": {"content": "So."}}]}}}, "custom_id"),
+        ({"question_id": 1, "turns": ["Why?", "And how?"]}, "benchmarks"),
+        ({"data": {"text": "Why?"}, "annotations": []}, "Annotate"),
+        ({"a": "Why?", "b": "So."}, '{"q": "user"'),
+    ],
+)
+def test_where_no_row_is_an_example_the_next_step_is_that_of_the_rows(settings, row, step):
+    with pytest.raises(DataError) as refused:
+        prepare(settings, write_rows(settings, "a.jsonl", [row, row]))
+    assert step in refused.value.next_step
