@@ -13,6 +13,7 @@ from .field_names import ANSWER_PAIRS, QUESTION_FIELDS, TURN_FIELDS
 from .field_names import plain as plain_name
 from .items import is_items, is_output, turns_of
 from .langchain import as_turn
+from .recognise import recognise
 from .text import parsed
 from .turns import ends_answered, names_speakers
 
@@ -59,8 +60,9 @@ def read_exchange(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[st
     left_out: Counter[str] = Counter()
     asked_in, asked = _request(record)
     answered_in, answer = _response(record, asked_in, left_out)
-    if answer is None and (asked is None or not _asks_in_turns(asked)):
-        return None  # a lone text under a request's name may be anything
+    # Turns are a request; a text under a request's name may be anything.
+    if not (asked is not None and _asks_in_turns(asked)) and (answer is None or _is_said_in_texts(record, asked_in)):
+        return None
     rest = {field: value for field, value in record.items() if field not in (asked_in, answered_in)}
     plain = _as_chat(rest if asked is None else asked, left_out)
     if asked is not None:
@@ -81,6 +83,14 @@ def _add(plain: dict[str, Any], more: Mapping[str, Any]) -> None:
         while free in plain or free in FIELDS:
             free += "_original"
         plain[free] = value
+
+
+def _is_said_in_texts(record: Mapping[str, Any], asked_in: str | None) -> bool:
+    """Whether a record has a question and an answer in texts of other fields than its request."""
+    dialect = None if asked_in in (None, "inputs") else recognise(record)
+    return dialect is not None and all(
+        field != asked_in and isinstance(record[field], str) and not is_logged(record[field]) for field in dialect.parts
+    )
 
 
 def is_logged(text: str) -> bool:

@@ -395,6 +395,7 @@ PLAIN = [
     {"question": "hi", "answer": "yo", "completions": ["x", "y"], "ratings": [1, 2]},
     {"user": "hi", "assistant": "yo", "params": {"prompt": "x"}, "response": {"text": "y"}},
     {"src": "hi", "tgt": "yo", "body": {"input": "x"}},
+    {"content": "hi", "response": "yo", "request": '{"prompt": "x"}', "result": '{"text": "y"}', "choices": "[]"},
     {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "completions": ["x", "y"], "ratings": [1, 2]},
     {"question": "hi", "answers": [{"text": "yo", "pm_score": 5, "rank": 1}, {"text": "no", "pm_score": 1}]},
     {"turns": ["hi", "yo"]},
