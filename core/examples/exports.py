@@ -1,7 +1,7 @@
 """Records as APIs, libraries and annotation tools export them, and the plain record that each holds."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,8 +13,6 @@ from .items import is_items, turns_of
 from .turns import ends_asking, names_speakers
 
 ITEMS = ("messages", "items")  # fields that may hold items of the Responses API
-
-
 SAID = (  # names of texts that are a question and its answer, whatever stands beside them
     (
         ("instruction", "question", "prompt", "query", "problem", "input", "message"),
@@ -76,12 +74,12 @@ def _is_example(record: Mapping[str, Any]) -> bool:
     talks = [record[field] for field in TURN_FIELDS if field in record]
     if any(names_speakers(talk) and not ends_asking(talk) for talk in talks):
         return True
-    names = {plain(field): field for field, value in record.items() if isinstance(value, str)}
-    return any(
-        any(name in names and not is_logged(record[names[name]]) for name in asked)
-        and any(name in names and not is_logged(record[names[name]]) for name in answered)
-        for asked, answered in SAID
-    )
+    texts = {plain(field): value for field, value in record.items() if isinstance(value, str) and value}
+    return any(_is_said(texts, asked) and _is_said(texts, answered) for asked, answered in SAID)
+
+
+def _is_said(texts: Mapping[str, str], names: Iterable[str]) -> bool:
+    return any(name in texts and not is_logged(texts[name]) for name in names)
 
 
 def may_be_export(fields: Mapping[str, Any]) -> bool:

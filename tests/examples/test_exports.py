@@ -164,6 +164,7 @@ def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
         ({"request": {"messages": [ASKED]}, "response": "yo", "user": "u1", "source": "web", "label": "good"}, HI),
         ({"input": json.dumps({"messages": [ASKED]}), "output": '{"role": "assistant", "content": "yo"}'}, HI),
         ({"prompt": "hi", "response": json.dumps(completion("yo"))}, HI),
+        ({"prompt": "", "answer": "", "request": {"messages": [ASKED]}, "response": completion("yo")}, HI),
         # Cohere
         ({"message": "hi", "text": "yo", "preamble": "S"}, SHI),
         ({"message": "hi", "text": "yo", "chat_history": []}, HI),
