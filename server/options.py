@@ -4,6 +4,7 @@ import argparse
 import json
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -59,8 +60,8 @@ def as_arguments(options: argparse.Namespace, model: type[Model], nested: dict[s
     for name, field in model.model_fields.items():
         if _is_objects(_kind(field.annotation)) and (texts := given[name]):
             given[name] = [found for text in texts for found in _objects(text)]
-        elif _many_choices(_kind(field.annotation)) and (texts := given[name]):
-            given[name] = [word.strip() for text in texts for word in text.split(",")]
+        elif name != POSITIONAL and _are_names(_kind(field.annotation)) and (texts := given[name]):
+            given[name] = [word for text in texts for word in _names(text)]
     given |= {name: _joined(given.get(name), dotted, model.model_fields.get(name)) for name, dotted in nested.items()}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -119,6 +120,16 @@ def _is_objects(kind: Any) -> bool:
 def _one_of(kind: Any) -> str:
     choices = _many_choices(kind)
     return f" Of {', '.join(choices)}; several with commas, or the option again." if choices else ""
+
+
+def _are_names(kind: Any) -> bool:
+    """Whether it is a list of choices or of plain texts, such as the names of benchmarks."""
+    return _many_choices(kind) is not None or (_is_many(kind) and get_args(kind)[0] is str)
+
+
+def _names(text: str) -> list[str]:
+    """A file may be given by a name with commas."""
+    return [text] if Path(text).exists() else [word.strip() for word in text.split(",")]
 
 
 def _many_choices(kind: Any) -> tuple[str, ...] | None:

@@ -79,6 +79,15 @@ def test_a_list_of_choices_is_given_with_commas_or_by_the_option_again():
     assert found == {"gguf": ["q8_0", "q4_k_m", "f16"], "adapter_path": ["a,b"]}  # a path may have commas
 
 
+def test_names_are_given_with_commas_and_a_file_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = arguments_of("evaluate", "--benchmarks", "arc_easy,mmlu", "--benchmarks=gsm8k", "--metrics", "f1, own")
+    assert found == {"benchmarks": ["arc_easy", "mmlu", "gsm8k"], "metrics": ["f1", "own"]}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one,two.jsonl").write_text("{}")
+    assert arguments_of("prepare", "--benchmarks", "one,two.jsonl") == {"benchmarks": ["one,two.jsonl"]}
+    assert arguments_of("prepare", "rows,1.jsonl") == {"data_path": "rows,1.jsonl"}
+
+
 def test_dotted_options_add_to_those_given_as_json():
     found = arguments_of("train", "--hyperparameters", '{"rank": 8}', "--hyperparameters.learning-rate=1e-4")
     assert found["hyperparameters"] == {"rank": 8, "learning_rate": "1e-4"}
