@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--data", type=Path, nargs="*", default=(), help="files of rows, measured as well")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     settings = Settings.from_environment()
@@ -175,6 +176,7 @@ def main() -> None:
         "lists, mixed lengths": instruction_rows(arguments.rows // 3),
         "short messages": sorting_rows(arguments.rows, guided=False),
         "short messages, one long system turn": sorting_rows(arguments.rows, guided=True),
+        **{path.name: random.Random(1).sample(read_examples(path), arguments.rows) for path in arguments.data},
     }
     models = {dtype: load_base(folder, dtype=dtype, settings=settings) for dtype in TOLERANCE}
     likelihoods = []
