@@ -22,6 +22,7 @@ OnDone = Callable[[int], None]
 """Called with how many are done by now; may raise to stop."""
 
 BATCH_SIZE = 32  # at most; on a CPU a step of 32 answers costs hardly more than one of 8
+ALONE = 4_096  # tokens of prompts beyond which one goes alone: unpadded it needs no mask, and attention half the work
 PROMPT_TOKENS_AT_ONCE = 16_384  # in a batch: their state takes memory, and nothing is heard of until they are read
 
 
@@ -66,7 +67,7 @@ class LoadedModel:
         """Batch sizes and the places of the prompts that are short enough for them; the longest first."""
         by_size: dict[int, list[int]] = {}
         for place, tokens in enumerate(self._tokenizer.count_many(list(prompts))):
-            size = PROMPT_TOKENS_AT_ONCE >> (max(tokens, 1) - 1).bit_length()
+            size = PROMPT_TOKENS_AT_ONCE >> (max(tokens, 1) - 1).bit_length() if tokens <= ALONE else 1
             by_size.setdefault(min(BATCH_SIZE, max(1, size)), []).append(place)
         return sorted(by_size.items())
 

@@ -35,22 +35,38 @@ def expect(local: LocalSubject, request: EvaluateRequest, machine: Machine, benc
     scored = sum(read) + questions.count() * PROBE_TOKENS
     generated = len(subject.asked) * subject.max_new_tokens
     parameters = _parameters(local.base_path)
-    work = 2 * parameters * (scored + sum(prompts) + DECODE_PENALTY * generated)
-    work = models * (work + _attention(config, [*read, *prompts]))
+    work = OVERHEAD * 2 * parameters * (scored + sum(prompts) + DECODE_PENALTY * generated)
+    seconds = work / _arithmetic_per_second(machine) + _attention_seconds(config, [*read, *prompts], machine)
     return Plan(
         rows=len(subject.examples),
         scored_tokens=models * scored,
         generated_tokens=models * generated,
         memory_bytes=parameters * BYTES[machine.dtype] + 4 * MOST_LOGITS + _copies(parameters, machine),
-        seconds=None if benchmarks else round(OVERHEAD * work / _arithmetic_per_second(machine), 1),
+        seconds=None if benchmarks else round(models * seconds, 1),
     )
 
 
-def _attention(config: dict[str, object], lengths: list[int]) -> int:
-    """Work that grows with the square of a text's length: each token looks at all before it, twice in each layer."""
+def _attention_seconds(config: dict[str, object], lengths: list[int], machine: Machine) -> float:
+    """What grows with the square of a text's length: each token looks at all before it, in every layer.
+
+    Timed for itself, since a processor does it three to six times as slowly as other products.
+    """
     layers, width = config.get("num_hidden_layers"), config.get("hidden_size")
-    each = 2 * layers * width if isinstance(layers, int) and isinstance(width, int) else 0
-    return each * sum(length**2 for length in lengths)
+    each = layers * width if isinstance(layers, int) and isinstance(width, int) else 0
+    return each * sum(length**2 for length in lengths) * _seconds_for_a_pair(machine)
+
+
+def _seconds_for_a_pair(machine: Machine) -> float:
+    """Of attention: for one number of the width of two tokens, timed here for a moment."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention as attend
+
+    heads, tokens, size = 4, 1024, 64
+    states = torch.ones(1, heads, tokens, size, dtype=getattr(torch, machine.dtype), device=machine.device)
+    attend(states, states, states, is_causal=True).sum().item()  # warm up
+    began = time.perf_counter()
+    attend(states, states, states, is_causal=True).sum().item()  # waits for the device
+    return (time.perf_counter() - began) / (tokens**2 * heads * size)
 
 
 def _copies(parameters: int, machine: Machine) -> int:

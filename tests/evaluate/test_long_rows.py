@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faion_finetuner.core.evaluate import contestants
+from faion_finetuner.core.evaluate import contestants, plan
 from faion_finetuner.core.evaluate.local import likelihood
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.models.generate import generate
@@ -44,6 +44,21 @@ def test_prompts_of_any_length_cost_no_more_than_a_window_each(
     assert {row.n for row in result.scores} == {8}
 
 
+def test_the_time_of_a_dry_run_counts_attention_by_its_own_speed(
+    world: World, base_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = distinct_rows(12, seed=6)
+    short = write_rows(world.settings.roots[0] / "short.jsonl", rows)
+    for number, row in enumerate(rows):
+        row["messages"][0]["content"] = f"{number} red apple. " * 60
+    long = write_rows(world.settings.roots[0] / "long.jsonl", rows)
+    monkeypatch.setattr(plan, "_seconds_for_a_pair", lambda _: 1.0)
+    monkeypatch.setattr(plan, "_arithmetic_per_second", lambda _: float("inf"))
+    plans = [world.run(model_name=str(base_folder), data_path=data, dry_run=True).plan for data in (short, long)]
+    seconds, tokens = zip(*((one.seconds, one.scored_tokens - 48 * 45) for one in plans if one), strict=True)
+    assert seconds[1] / seconds[0] > (tokens[1] / tokens[0]) ** 1.8  # grows with the square
+
+
 def test_long_prompts_are_answered_few_at_once(world: World, base_folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(contestants, "PROMPT_TOKENS_AT_ONCE", 256)
     sizes, told = [], []
@@ -61,5 +76,10 @@ def test_long_prompts_are_answered_few_at_once(world: World, base_folder: Path, 
     monkeypatch.setattr(contestants, "generate", counted)
     model.answers(prompts, 12, told.append)
     assert sizes == [(1, 1), (4, 1), (32, 2)]
+    monkeypatch.setattr(contestants, "PROMPT_TOKENS_AT_ONCE", 16_384)
+    monkeypatch.setattr(contestants, "ALONE", 100)  # the longest goes alone, where no mask doubles its attention
+    sizes.clear()
+    assert model.answers(prompts, 12, lambda _: None) == alone
+    assert sizes == [(1, 1), (32, 3)]
     assert told == sorted(told)
     assert told[-1] >= 2
