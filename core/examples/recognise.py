@@ -179,7 +179,9 @@ def _after_history(record: Mapping[str, Any], names: Names, history: str) -> Dia
     """A question and its answer that go on with what was said before, where both have fields of their own."""
     others = {name: field for name, field in names.items() if field != history and isinstance(record[field], str)}
     question, answer = first(others, AFTER_PAST), first(others, ANSWERS_AFTER_PAST)
-    if question is None or answer is None or ends_asking(record[history]):
+    if answer is None:
+        return _message_and_text(record, names)
+    if question is None or ends_asking(record[history]):
         return None
     asked: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), history: "history", question: "user"}
     return Dialect("pair", {**asked, **_context(others, question), answer: "assistant"})
@@ -349,7 +351,6 @@ _ATTEMPTS = (
     *(
         _preference,
         _comparison,
-        _message_and_text,
         _turns,
         _alpaca,
         _completion,
@@ -357,6 +358,7 @@ _ATTEMPTS = (
         _translation,
         _pair,
         _unnamed_turns,
+        _message_and_text,
         _text,
         _other_turns,
     ),

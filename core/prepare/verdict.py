@@ -23,7 +23,8 @@ MANY = 0.1  # share of bad rows from which the file as a whole is in doubt
 LOST = 0.2  # share of dropped rows from which a person should look
 BESIDE = {
     *(*FIELD_NAMES, "id", "idx", "index", "uid", "uuid", "tools", "rejected"),
-    *("metadata", "response_metadata", "meta", "url", "date"),
+    *("metadata", "response_metadata", "meta", "url", "date", "model"),
+    *("completions", "generations", "answers", "ratings"),  # of which the pair was made, or of which one was taken
 }
 GOOD_OR_BAD = ("label", "kto_tag")  # TRL's and LLaMA-Factory's names for what unpaired preferences say
 NO_MEDIA = "Take out what is no text (pictures, sound, files), or whole rows of it: here text alone is learned."

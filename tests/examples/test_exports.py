@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ASKED = {"role": "user", "content": "hi"}
+SAID_HI = (ASKED, {"role": "assistant", "content": "yo"})
 HI = (Message("user", "hi"), Message("assistant", "yo"))
 SHI = (Message("system", "S"), *HI)
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
@@ -185,6 +186,8 @@ def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
             },
             (*HI, Message("user", "and?"), Message("assistant", "so")),
         ),
+        ({"messages": list(SAID_HI), "message": "x", "text": "y", "generation_id": "z"}, HI),
+        ({"instruction": "hi", "output": "yo", "message": "x", "text": "y", "response_id": "z"}, HI),
         # MT-bench
         (
             {"question_id": 1, "turns": ["hi", "and?"], "reference": ["yo", "so"]},

@@ -261,3 +261,12 @@ def test_where_no_row_is_an_example_the_next_step_is_that_of_the_rows(settings, 
     with pytest.raises(DataError) as refused:
         prepare(settings, write_rows(settings, "a.jsonl", [row, row]))
     assert step in refused.value.next_step
+
+
+def test_answers_of_which_a_pair_was_made_are_not_said_to_be_unseen(settings):
+    answers = [{"answer": "No idea.", "model": "a", "rank": 2}, {"answer": ANSWER, "model": "b", "rank": 1}]
+    rows = [{"prompt": "Why is it so?", "answers": answers, "model": "m", "mood": "grave"}]
+    outcome = prepare(settings, write_rows(settings, "a.jsonl", rows), valid_fraction=0)
+    [unseen] = [warning for warning in outcome.result.warnings if "will not see" in warning]
+    assert "«mood»" in unseen
+    assert not any(name in unseen for name in ("answers", "model»"))
