@@ -91,6 +91,7 @@ def test_values_without_quotes_get_the_type_that_their_tool_defines(text: str):
         (HERMES, '<tool_call>\n{"name": "book", "arguments": {"to": "Rome"}\n</tool_call>', "malformed"),
         (HERMES, '<tool_call>{"name": "book", "arguments": "{\\"to\\": 1}"}</tool_call>', "malformed"),
         (HERMES, '<tool_call>{"arguments": {}}</tool_call>', "malformed"),
+        (HERMES, '<tool_call>{"name": "book", "arguments": {"seats": ' + "9" * 5_000 + "}}</tool_call>", "malformed"),
         (HERMES, "<tool_call>\n<function=book>\n<parameter=to>\nRo", "never closed"),
         (HERMES, "<tool_call>book\n<arg_key>to</arg_key>\n<arg_value>Ro", "never closed"),
         (HERMES, f"[TOOL_CALLS] [{FIRST}]", "in another form"),

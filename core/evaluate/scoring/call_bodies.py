@@ -124,8 +124,8 @@ def _values(text: str) -> list[Any]:
     except json.JSONDecodeError as error:
         at_end = error.msg.startswith("Unterminated") or not text[error.pos :].strip()
         raise (RanOut if at_end else NoCall)(str(error)) from error
-    except RecursionError as error:
-        raise NoCall("too deep") from error
+    except (ValueError, RecursionError) as error:
+        raise NoCall("a number too long, or too deep") from error
     if not values:
         raise RanOut("nothing")
     return values
