@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DataError
-from .field_names import ANSWER_PAIRS, QUESTION_FIELDS, TURN_FIELDS
+from .field_names import QUESTION_FIELDS, TURN_FIELDS
 from .field_names import plain as plain_name
 from .items import is_items, is_output, turns_of
 from .recognise import recognise
@@ -32,7 +32,6 @@ MARKS = frozenset({"object", "usage", "usageMetadata", "stop_reason", "created_a
 FIELDS = frozenset({*REQUESTS, *RESPONSES, *API_PARTS})
 ANSWER = "response"  # the field that the plain record keeps the answer in
 METADATA = "response_metadata"  # and that for what else the response says
-WORSE = frozenset(worse for _, worse in ANSWER_PAIRS)  # with one of these a record is a preference pair
 JOIN = (
     "Put both into one row, the request in `request` and the answer in `response`; "
     "a batch has them in its input and its output, under the same `custom_id`."
@@ -45,8 +44,6 @@ def read_exchange(record: Mapping[str, Any]) -> tuple[dict[str, Any], Counter[st
     Raises:
         DataError: There is no answer but an error, or an answer without its question.
     """
-    if not WORSE.isdisjoint(record):
-        return None
     left_out: Counter[str] = Counter()
     asked_in, asked = _request(record)
     answered_in, answer = _response(record, asked_in, left_out)

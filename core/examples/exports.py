@@ -7,17 +7,20 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 from . import annotations, exchanges, message_trees, question_lists, scored_answers
+from .comparisons import find_comparison
 from .exchanges import is_logged
-from .field_names import TURN_FIELDS, plain
+from .field_names import ANSWER_PAIRS, TURN_FIELDS, plain
 from .items import is_items, turns_of
 from .turns import ends_asking, names_speakers
 
 ITEMS = ("messages", "items")  # fields that may hold items of the Responses API
+WORSE = frozenset(worse for _, worse in ANSWER_PAIRS)
 SAID = (  # names of texts that are a question and its answer, whatever stands beside them
     (
         ("instruction", "question", "prompt", "query", "problem", "input", "message"),
-        ("output", "answer", "completion", "response", "solution"),
+        ("output", "answer", "answers", "completion", "response", "solution"),
     ),
+    (("text", "article", "document", "dialogue", "src"), ("summary", "highlights", "tgt")),
     (("user", "human"), ("assistant", "gpt", "bot")),
 )
 
@@ -63,14 +66,14 @@ def unfold(record: Mapping[str, Any]) -> Unfolded | None:
         tried = kind
         if (found := kind.read(record)) is not None:
             return Unfolded(kind.label, *found)
-    for field in ITEMS:
-        if field in record and is_items(record[field]):
-            return _items(record, field)
-    return None
+    field = next((field for field in ITEMS if field in record and is_items(record[field])), None)
+    return None if field is None or _is_example(record) else _items(record, field)
 
 
 def _is_example(record: Mapping[str, Any]) -> bool:
     """Whether a record says by itself what was asked and answered, so that a log beside it adds nothing."""
+    if not WORSE.isdisjoint(record) or find_comparison({plain(field): field for field in record}) is not None:
+        return True
     talks = [record[field] for field in TURN_FIELDS if field in record]
     if any(names_speakers(talk) and not ends_asking(talk) for talk in talks):
         return True

@@ -15,7 +15,7 @@ TURN_FIELDS = (
     *("messages", "conversations", "conversation", "turns", "dialog", "dialogue", "chat"),
     *("contents", "dialogs", "dialogues", "conversation_history", "chat_history", "utterances"),
 )
-SYSTEM_FIELDS = ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction", "preamble")
+SYSTEM_FIELDS = ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction")
 PAST = ("chat_history", "conversation_history")  # may be what was said before a question in a field of its own
 CONTEXT_FIELDS = (
     *("input", "context", "passage", "background"),

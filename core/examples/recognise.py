@@ -141,7 +141,9 @@ def _asked(record: Mapping[str, Any], names: Names, *, whole: bool) -> dict[str,
         return {**system, prompt: "messages"}
     if request is not None and isinstance(record[request], Mapping) and "messages" in record[request]:
         return {request: "request"}
-    turns = next((names[name] for name in TURN_FIELDS if name in names and _is_prompt(record[names[name]])), None)
+    turns = _turn_field(record, names)
+    if turns is None and record.get("conversations") == []:
+        turns = "conversations"  # as `to_record` writes a pair without a prompt
     if whole:
         text: dict[str, Part] = {prompt: "prompt"} if prompt is not None and isinstance(record[prompt], str) else {}
         return {**system, **text, **({turns: "messages"} if turns is not None else {})}
@@ -158,10 +160,6 @@ def _asked(record: Mapping[str, Any], names: Names, *, whole: bool) -> dict[str,
 
 def _is_answer(value: Any) -> bool:
     return isinstance(value, str) or names_speakers(value)
-
-
-def _is_prompt(value: Any) -> bool:
-    return value == [] or looks_like_turns(value)
 
 
 def _turn_field(record: Mapping[str, Any], names: Names) -> str | None:
@@ -194,7 +192,7 @@ def _message_and_text(record: Mapping[str, Any], names: Names) -> Dialect | None
     asked, answer, history = names["message"], names["text"], names.get("chat_history")
     if not isinstance(record[asked], str) or not isinstance(record[answer], str):
         return None
-    parts: dict[str, Part] = _optional(names, SYSTEM_FIELDS, "system")
+    parts: dict[str, Part] = _optional(names, ("preamble",), "system")
     if history is None or not record[history]:
         return Dialect("pair", {**parts, asked: "user", answer: "assistant"})
     if ends_asking(record[history]):  # a response repeats what was asked

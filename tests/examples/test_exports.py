@@ -53,6 +53,10 @@ def item(role: str, kind: str, said: str) -> dict[str, Any]:
     }
 
 
+def answered(**scores: Any) -> list[dict[str, Any]]:
+    return [{"model": "m", "response": said, "overall_score": score} for said, score in scores.items()]
+
+
 LOOK = {"name": "look", "args": {"q": 1}, "id": "c1", "type": "tool_call"}
 OUTPUT = [item("assistant", "output_text", "yo")]
 
@@ -295,10 +299,6 @@ def test_what_an_export_loses_is_counted_by_its_kind(record: dict[str, Any], lef
     assert unfolded.left_out == left_out
 
 
-def answered(**scores: Any) -> list[dict[str, Any]]:
-    return [{"model": "m", "response": said, "overall_score": score} for said, score in scores.items()]
-
-
 @pytest.mark.parametrize(
     "record",
     [{"completions": answered(no=2.5, meh=3, yo=8)}, {"generations": ["yo", "no"], "ratings": [5, 1]}],
@@ -403,6 +403,12 @@ PLAIN = [
     {"messages": [ASKED, {"role": "assistant", "content": "yo"}], "completions": ["x", "y"], "ratings": [1, 2]},
     {"question": "hi", "answers": [{"text": "yo", "pm_score": 5, "rank": 1}, {"text": "no", "pm_score": 1}]},
     {"turns": ["hi", "yo"]},
+    {"prompt": "hi", "chosen": "yo", "rejected": "no", "mapping": {"a": {"message": None}}},
+    {"prompt": "hi", "chosen": "yo", "rejected": "no", "items": [{"type": "reasoning"}]},
+    {"prompt": "hi", "response_a": "yo", "response_b": "no", "winner": "model_a", "choices": [{"message": ASKED}]},
+    {"prompt": "hi", "response_a": "yo", "response_b": "no", "winner": "model_a", "completions": answered(a=1, b=2)},
+    {"article": "hi", "summary": "yo", "request": {"messages": [ASKED]}, "response": completion("no")},
+    {"query": "hi", "tools": "[]", "answers": '[{"name": "f"}]', "request": {"messages": [ASKED]}},
     {"chat_history": [ASKED, {"role": "assistant", "content": "yo"}], "source": "web", "intent": "greet"},
 ]
 
@@ -458,3 +464,13 @@ NODES = st.dictionaries(
 def test_no_tree_breaks_the_reader(mapping: dict[str, Any], current: Any):
     with suppress(DataError):  # any other error is the failure
         unfold({"mapping": mapping, "current_node": current})
+
+
+def test_a_preamble_is_what_the_system_says_only_beside_a_message_and_its_text():
+    assert read_record({"question": "hi", "answer": "yo", "preamble": "S"}) == ChatExample(HI, {"preamble": "S"})
+
+
+@pytest.mark.parametrize("name", ["turns", "chat_history", "messages"])
+def test_an_empty_conversation_does_not_take_the_place_of_a_pairs_prompt(name: str):
+    example = read_record({"question": "hi", "chosen": "yo", "rejected": "no", name: []})
+    assert example == ChatExample(HI, {name: []}, Rejected(1, (Message("assistant", "no"),)))
