@@ -148,7 +148,8 @@ def _asked(record: Mapping[str, Any], names: Names, *, whole: bool) -> dict[str,
         text: dict[str, Part] = {prompt: "prompt"} if prompt is not None and isinstance(record[prompt], str) else {}
         return {**system, **text, **({turns: "messages"} if turns is not None else {})}
     if turns is not None:
-        return {**system, turns: "messages"}
+        asked = _goes_on(record, names, turns)
+        return {**system, turns: "messages"} if asked is None else {**system, turns: "history", asked: "user"}
     history = _optional(names, ("history",), "history")
     if "instruction" in names and "input" in names:
         return {**system, **history, names["instruction"]: "user", names["input"]: "context"}
@@ -175,11 +176,12 @@ def _turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 def _after_history(record: Mapping[str, Any], names: Names, history: str) -> Dialect | None:
     """A question and its answer that go on with what was said before, where both have fields of their own."""
-    others = {name: field for name, field in names.items() if field != history and isinstance(record[field], str)}
-    question, answer = first(others, AFTER_PAST), first(others, ANSWERS_AFTER_PAST)
+    others = {name: field for name, field in names.items() if isinstance(record[field], str)}
+    answer = first(others, ANSWERS_AFTER_PAST)
     if answer is None:
         return _message_and_text(record, names)
-    if question is None or ends_asking(record[history]):
+    question = _goes_on(record, names, history)
+    if question is None or find_choices(record, names) is not None:
         return None
     asked: dict[str, Part] = {**_optional(names, SYSTEM_FIELDS, "system"), history: "history", question: "user"}
     return Dialect("pair", {**asked, **_context(others, question), answer: "assistant"})
@@ -200,6 +202,13 @@ def _message_and_text(record: Mapping[str, Any], names: Names) -> Dialect | None
     if _ends_with(record[history], record[answer]):
         return Dialect("pair", {**parts, history: "messages"})
     return Dialect("pair", {**parts, history: "history", asked: "user", answer: "assistant"})
+
+
+def _goes_on(record: Mapping[str, Any], names: Names, history: str) -> str | None:
+    """The field with the question that goes on with what was said before; None where no question is due."""
+    if plain(history) not in PAST or ends_asking(record[history]):
+        return None
+    return first({name: field for name, field in names.items() if isinstance(record[field], str)}, AFTER_PAST)
 
 
 def _ends_with(talk: Any, text: str) -> bool:

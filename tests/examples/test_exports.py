@@ -474,3 +474,9 @@ def test_a_preamble_is_what_the_system_says_only_beside_a_message_and_its_text()
 def test_an_empty_conversation_does_not_take_the_place_of_a_pairs_prompt(name: str):
     example = read_record({"question": "hi", "chosen": "yo", "rejected": "no", name: []})
     assert example == ChatExample(HI, {name: []}, Rejected(1, (Message("assistant", "no"),)))
+
+
+def test_a_pairs_prompt_goes_on_with_the_history_beside_it():
+    example = read_record({"chat_history": list(SAID_HI), "prompt": "and?", "chosen": "so", "rejected": "no"})
+    asked = (*HI, Message("user", "and?"))
+    assert example == ChatExample((*asked, Message("assistant", "so")), {}, Rejected(3, (Message("assistant", "no"),)))
