@@ -24,6 +24,8 @@ def next_steps(request: PrepareRequest, result: PrepareResult) -> tuple[NextStep
     folder = str(request.output_dir)
     model = request.model_name or MODEL
     train = {"data_path": folder, "model_name": model, "output_dir": f"{folder}-model", "technique": "lora"}
+    if any(statistics.field == "chosen" for statistics in result.token_statistics):
+        train["method"] = "dpo"  # the rows are preference pairs, of which sft learns nothing but the chosen answers
     plan = NextStep(
         tool="train", arguments={**train, "dry_run": True}, why="See memory, time and disk before training."
     )

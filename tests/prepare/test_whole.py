@@ -1,9 +1,13 @@
 """What a preparation says of the data as a whole, and prompt templates, through the mode."""
 
+from typing import Any
+
 import pytest
 from faion_finetuner.core.errors import DataError, InputError
+from faion_finetuner.core.prepare.mode import MODE
 from faion_finetuner.core.prepare.report import report
 from faion_finetuner.core.reports.report import to_html
+from faion_finetuner.tools.prepare import next_steps
 
 from .preparing import pair, pairs, prepare, said, write_rows
 
@@ -102,3 +106,15 @@ def test_preference_pairs_stay_pairs_in_every_format(settings):
         assert len(outcome.train) == 12
         assert all(row.keys() == names for row in outcome.train)
         assert "Bad3" in str(outcome.train[3]["rejected"])
+
+
+@pytest.mark.parametrize(("answers", "method"), [({"chosen": "A", "rejected": "B"}, "dpo"), ({"answer": "A"}, None)])
+def test_the_next_call_trains_pairs_as_pairs(settings, answers, method):
+    rows = [
+        {"prompt": f"Q{i} of{i}?"} | {name: f"{text}{i} to{i} it{i}" for name, text in answers.items()}
+        for i in range(9)
+    ]
+    given: dict[str, Any] = {"data_path": write_rows(settings, "a.jsonl", rows), "output_dir": "out", "dedup": "off"}
+    outcome = prepare(settings, **given)
+    steps = next_steps(MODE.resolve(MODE.request(**given), settings), outcome.result)
+    assert {step.arguments.get("method") for step in steps if step.tool == "train"} == {method}
