@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from faion_finetuner.core.evaluate import tables
 from faion_finetuner.core.evaluate.comparison import MEAN, SHARE, Comparison, Flips, compare, holm, judge, rows_of
 from faion_finetuner.core.evaluate.scoring.scores import SCORES
 from faion_finetuner.core.evaluate.tables import LOSS, PERPLEXITY
@@ -204,3 +205,13 @@ def test_the_verdict_follows_evidence_and_direction(
 def test_the_base_alone_has_a_score_with_its_interval_and_nothing_else():
     found = compare(SHARE, rows_of([1, 0, 1]), None, seed=0)
     assert found == Comparison(n=3, base=2 / 3, base_ci95=found.base_ci95)
+
+
+def test_scores_of_too_few_rows_make_it_no_harder_for_others_to_be_proven():
+    def rows(n: int) -> Comparison:
+        return compare(SHARE, rows_of([0.0] * n), rows_of([1.0] * n), seed=1)
+
+    found = [("tool_match", True, compare(SHARE, rows_of([0.0] * 12), rows_of([1.0] * 7 + [0.0] * 5), seed=1))]
+    found += [(name, True, rows(5)) for name in ("bleu", "chrf", "rouge1", "rouge2", "rougeL")]
+    judged = tables._judged("held-out rows", found)
+    assert [row.verdict for row in judged] == ["improved", *["too few items"] * 5]

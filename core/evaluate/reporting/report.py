@@ -16,9 +16,9 @@ ALONE_HEADER = ("Base", "95% interval", "Items")
 COMPARED = (
     "\nDeltas of shares are in percentage points. Both models are compared row by row, and p decides the verdict: of "
     "the exact McNemar test (1947) where rows are right or wrong, of a permutation test (Noreen 1989) where they are "
-    "graded; corrected for the number of scores (Holm 1979), it must be below 0.05. The interval (Bonett and Price "
-    "2012; bootstrap where graded) tells how large the difference may be; it is not corrected, and not exact for few "
-    "rows. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
+    "graded; corrected for the number of scores with enough rows (Holm 1979), it must be below 0.05. The interval "
+    "(Bonett and Price 2012; bootstrap where graded) tells how large the difference may be; it is not corrected, and "
+    "not exact for few rows. Flips: rows that only the fine-tuned model (+) or only the base (-) got "
     "right. Detectable: the smallest true difference that so many rows would prove in four of five tries.\n"
     "\nThe model counts as better where a score is proven better and none is proven worse. All scores count alike, and "
     "the more there are, the more each must show: of ten, one needs 9 flips all one way, a single one 6.\n"

@@ -57,7 +57,7 @@ def no_interval(rows: Iterable[ScoreRow | ComparedScore]) -> str:
 
 def p_decides(rows: Iterable[ScoreRow]) -> str:
     """Of each row of a table whose interval seems to say otherwise, that p decides; nothing where none does."""
-    tested = [row for row in rows if row.p_value is not None]
+    tested = [row for row in rows if row.p_value is not None and row.verdict != "too few items"]
     corrected = holm([row.p_value or 0.0 for row in tested])
     told = [
         f"{label(row)}{'' if row.name == HELD_OUT else f' of {row.name}'}: its interval "
