@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def runs(settings: Settings) -> tuple[Path, Path]:
-    """The folders of two finished runs, the older one first."""
+    """The folders of two finished runs."""
     rows = "".join(json.dumps({"prompt": f"Count to {n}.", "completion": str(n)}) + "\n" for n in range(20))
     (settings.roots[0] / "raw.jsonl").write_text(rows, encoding="utf-8")
     folders = []
@@ -55,8 +55,8 @@ async def test_a_damaged_note_of_the_process_is_that_of_a_dead_one(settings: Set
     status = json.loads((runs[1] / "status.json").read_text()) | {"status": "running"}
     (runs[1] / "status.json").write_text(json.dumps(status | {"launched_at": "2026-01-01T00:00:00Z"}))
     (runs[1] / "process.json").write_bytes(b"")
-    found = (await ask(settings, action="list"))["runs"]
-    assert [line["status"] for line in found] == ["failed", "succeeded"]
+    found = {line["run_id"]: line["status"] for line in (await ask(settings, action="list"))["runs"]}
+    assert found == {runs[0].name: "succeeded", runs[1].name: "failed"}  # begun in one second, they have no order
 
 
 async def test_a_cut_line_of_metrics_costs_that_line_only(settings: Settings, runs: tuple[Path, Path]):
