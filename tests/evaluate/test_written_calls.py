@@ -8,7 +8,15 @@ import pytest
 from faion_finetuner.core.evaluate import call_reader
 from faion_finetuner.core.evaluate.expected_calls import Expected
 from faion_finetuner.core.evaluate.scoring.call_bodies import Call
-from faion_finetuner.core.evaluate.scoring.written_calls import BARE, FORMS, Called, Form, from_provider, in_form
+from faion_finetuner.core.evaluate.scoring.written_calls import (
+    BARE,
+    FORMS,
+    Called,
+    Fault,
+    Form,
+    from_provider,
+    in_form,
+)
 from faion_finetuner.core.examples.chat import ChatTokenizer
 
 from tests.examples.made_tokenizers import FAMILIES, Family, made_tokenizer
@@ -106,8 +114,8 @@ def test_values_without_quotes_get_the_type_that_their_tool_defines(text: str):
         (BARE, '{"name": "book", "arguments": ["Rome"]}', "malformed"),
     ],
 )
-def test_what_no_server_could_read_is_told_by_its_fault(form: Form, text: str, fault: str):
-    assert in_form(form, text, TOOLS) == Called(faults=(fault,))  # type: ignore[arg-type]
+def test_what_no_server_could_read_is_told_by_its_fault(form: Form, text: str, fault: Fault):
+    assert in_form(form, text, TOOLS) == Called(faults=(fault,))
 
 
 @pytest.mark.parametrize("form", FORMS)

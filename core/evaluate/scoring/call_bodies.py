@@ -10,7 +10,7 @@ from ...examples.tool_calls import ARGUMENT_KEYS, arguments_of, function_of
 
 Tools = Sequence[Mapping[str, Any]]
 DECODER = json.JSONDecoder()
-BETWEEN = re.compile(r"[\s;]*")  # Llama's calls stand behind each other with a semicolon
+BETWEEN = re.compile(r"[\s;]+")  # Llama's calls stand behind each other with a semicolon
 PYTHON = re.compile(r"\[\s*[A-Za-z_][\w.]*\(")
 NAMED = re.compile(  # Mistral's; gpt-oss writes a channel between name and arguments
     r"([\w.\-]+)\s*(?:(?:\[CALL_ID\]\w+)?\s*(?:\[ARGS\])?|[^{]*<\|message\|>)\s*(?=\{)"
@@ -120,7 +120,8 @@ def _values(text: str) -> list[Any]:
         while place < len(text):
             value, place = DECODER.raw_decode(text, place)
             values.append(value)
-            place += len(BETWEEN.match(text, place)[0])  # type: ignore[index] - it matches nothing, too
+            if between := BETWEEN.match(text, place):
+                place = between.end()
     except json.JSONDecodeError as error:
         at_end = error.msg.startswith("Unterminated") or not text[error.pos :].strip()
         raise (RanOut if at_end else NoCall)(str(error)) from error
