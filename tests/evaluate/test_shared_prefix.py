@@ -156,6 +156,6 @@ def test_packs_hold_every_input_once_and_stay_small():
     ],
 )
 def test_other_attention_is_left_alone(model: Any, change: str, value: Any):
-    assert Reader.can_read(model)
+    assert Reader(model).can_read()
     setattr(model.get_base_model().config, change, value)
-    assert not Reader.can_read(model)
+    assert not Reader(model).can_read()

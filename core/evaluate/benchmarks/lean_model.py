@@ -88,7 +88,7 @@ class LeanModel(HFLM):
 
     def _can_share(self, inputs: list[Input]) -> bool:
         """Whether shared prefixes can be read once, and a sample shows that it changes no bit on this machine."""
-        if not self._reader.can_read(self.model):
+        if not self._reader.can_read():
             return False
         middle = len(inputs) // 2
         sample = next(packs(sorted(inputs)[middle : middle + min(SAMPLE, len(inputs) // 8)]))

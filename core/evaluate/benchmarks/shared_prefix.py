@@ -110,14 +110,14 @@ class Reader:
     """Reads packs with a model that attends to all earlier tokens by torch's own function, on a processor."""
 
     def __init__(self, model: Any) -> None:
-        """Take a causal language model of which `can_read` is true, with or without an adapter."""
+        """Take a causal language model, with or without an adapter; `read` is for those of which `can_read` is true."""
         self._model = model
         self._lengths: list[_Length] = []
         self._apart: set[int] = set()
 
-    @staticmethod
-    def can_read(model: Any) -> bool:
+    def can_read(self) -> bool:
         """Whether the model is of that kind, as far as its description tells."""
+        model = self._model
         text = model.config.get_text_config()
         return (
             model.device.type == "cpu"
