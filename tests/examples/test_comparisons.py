@@ -57,7 +57,8 @@ def with_fields(fields: dict[str, Any]) -> ChatExample:
 )
 def test_questions_are_found_however_they_are_kept(record: dict[str, Any]):
     example = read_record(record)
-    assert (example.messages, example.rejected) == (PAIR.messages, PAIR.rejected)  # type: ignore[union-attr]
+    assert isinstance(example, ChatExample)
+    assert (example.messages, example.rejected) == (PAIR.messages, PAIR.rejected)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,9 @@ def test_messages_of_langchain_are_turns(messages: list[dict[str, Any]], read: t
 
 def test_a_turn_that_is_a_pair_may_have_a_type_of_its_own():
     turn = {"type": "human", "question": "hi", "answer": "yo"}
-    assert [message.content for message in read_record({"turns": [turn]}).messages] == ["hi", "yo"]  # type: ignore[union-attr]
+    example = read_record({"turns": [turn]})
+    assert isinstance(example, ChatExample)
+    assert [message.content for message in example.messages] == ["hi", "yo"]
 
 
 @pytest.mark.parametrize(
