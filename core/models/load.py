@@ -134,6 +134,11 @@ def attach_adapter(model: Any, adapter_path: Path) -> "PeftModel":
     return adapted.eval()
 
 
+def base_of(model: Any) -> Any:
+    """The model below an adapter of peft; a model without one is that itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def _refuse_misfit(adapter_path: Path, problem: str, tensors: Sequence[str]) -> None:
     """peft takes what fits of an adapter of a deeper model, and leaves layers of a deeper model as they are."""
     if names := [name.removeprefix("base_model.model.") for name in tensors if "lora_" in name]:

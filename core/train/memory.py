@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import nn
 
+from ..models.load import base_of
 from .hyperparameters import Hyperparameters, Technique
 from .objectives import Objective
 from .weightless import Counter, Nf4Linear, counting, without_numbers
@@ -114,7 +114,7 @@ def gathered_bytes(model: Any, device: str) -> float:
     the processes that own it, and the weights of the next layer, which come early. So is the largest matrix outside of
     the layers, without a next one. A frozen layer has no gradient, and an adapter is not gathered.
     """
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base = base_of(model)
     frozen = base is not model
     parts = {id(p): p.numel() * p.element_size() for p in model.parameters() if p.requires_grad != frozen}
     layers = [[parts.pop(id(p), 0) for p in layer.parameters()] for layer in getattr(base.base_model, "layers", ())]

@@ -97,7 +97,8 @@ def test_missing_files_are_path_errors(tmp_path: Path):
 def test_numbers_keep_their_digits_and_what_is_no_number_is_a_bad_line(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", '{"question": "q", "answer": 1.10, "id": 123456789012345678901234567890}')
     (example,) = read_examples(path)
-    assert (example.messages[1].content, str(example.fields["id"])) == ("1.10", "123456789012345678901234567890")  # type: ignore[union-attr]
+    assert isinstance(example, ChatExample)
+    assert (example.messages[1].content, str(example.fields["id"])) == ("1.10", "123456789012345678901234567890")
     with pytest.raises(DataError, match=r"a\.jsonl:1: not JSON"):
         read_examples(write(tmp_path / "a.jsonl", '{"question": "q", "answer": NaN}'))
 
@@ -106,4 +107,5 @@ def test_a_weight_of_zero_is_not_trained_however_it_is_written(tmp_path: Path):
     for weight, trained in (("0", False), ("0.00", False), ("-0", False), ("1.10", True)):
         line = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": W}]}'
         (example,) = read_examples(write(tmp_path / "a.jsonl", line.replace("W", weight)))
-        assert example.messages[1].trained is trained  # type: ignore[union-attr]
+        assert isinstance(example, ChatExample)
+        assert example.messages[1].trained is trained

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from lm_eval.models import huggingface
 
+from ...models.load import base_of
 from .shared_prefix import Input, Outputs, Reader, packs
 
 T = TypeVar("T")
@@ -41,10 +42,9 @@ class LeanModel(HFLM):
         """
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=BATCH_SIZE)
         self._encoded, self._on_batch = encoded, on_batch
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._reader = Reader(model)
         self._shares: bool | None = None
-        self._keeps_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._keeps_logits = "logits_to_keep" in inspect.signature(base_of(model).forward).parameters
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         known = self._encoded.get((context, continuation))

@@ -15,6 +15,8 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from ...models.load import base_of
+
 NAME = "shared_prefix"
 TOKENS_AT_ONCE = 2_048  # in the layers
 COPIES_AT_ONCE = 16_384  # in attention
@@ -122,7 +124,7 @@ class Reader:
         return (
             model.device.type == "cpu"
             and not model.config.is_encoder_decoder
-            and _base(model)._supports_attention_backend
+            and base_of(model)._supports_attention_backend
             and text._attn_implementation == "sdpa"
             and set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
             and not (getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True))
@@ -147,7 +149,7 @@ class Reader:
 
     @contextmanager
     def _attending(self) -> Iterator[None]:
-        base = _base(self._model)
+        base = base_of(self._model)
         before = base.config._attn_implementation
         ALL_ATTENTION_FUNCTIONS[NAME] = self._attend
         try:
@@ -187,10 +189,6 @@ class _Length:
     """(tokens,): the places of what is no padding."""
     inputs: torch.Tensor
     """(tokens,): whose they are."""
-
-
-def _base(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _by_length(pack: Pack) -> list[_Length]:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from ...models.load import base_of
+
 TOKENS_AT_ONCE = 8_192  # beyond it a batch does not get faster, only larger
 LOGITS_AT_ONCE = 1 << 23  # numbers, 32 MB in float32: memory that is used again and again stays quick
 MOST_LOGITS = 100_000_000  # numbers, 400 MB, of a model that makes those of all tokens at once
@@ -23,7 +25,7 @@ class Predictor:
     def __init__(self, model: Any) -> None:
         """Try on a few tokens whether the output layer alone makes the model's logits of its states."""
         self.model = model
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base = base_of(model)
         self._backbone, self._head = base.base_model, base.get_output_embeddings()
         self.makes_logits_apart = self._head is not None and self._backbone is not base and self._agrees()
 
