@@ -10,14 +10,14 @@ from typing import Any, Literal
 import anyio
 from pydantic import Field
 
-from ..core.errors import DataError, InputError, RunNotFoundError
+from ..core.errors import DataError, InputError, RunNotFoundError, RunStateError
 from ..core.evaluate.result import Choice
 from ..core.reports.markdown import number, shorten, table
 from ..core.runs import index, launch, watch
 from ..core.runs.mode import load
 from ..core.runs.record import RunFolder, RunState
 from ..core.schema import Model
-from ..core.untrusted import fence
+from ..core.untrusted import fence, quote
 from .modes import REPORT_LIMIT, run_reply
 from .spec import Caller, Hints, NextStep, Reply, Tool
 
@@ -139,7 +139,7 @@ async def _about_one(request: RunsInput, folder: RunFolder, by_mode: Mapping[str
         case "report":
             return _report(folder)
         case "judge":
-            return await _judge(request, folder, by_mode[folder.record().mode], caller)
+            return await _judge(request, folder, _tool_of(folder, by_mode), caller)
         case "cancel":
             status = await watch.cancel(folder, request.wait_s)
         case "resume":
@@ -149,7 +149,17 @@ async def _about_one(request: RunsInput, folder: RunFolder, by_mode: Mapping[str
             status = await watch.wait(folder, request.wait_s, caller.on_progress)
         case _:
             status = watch.observe(folder)
-    return run_reply(by_mode[folder.record().mode], folder, status)
+    return run_reply(_tool_of(folder, by_mode), folder, status)
+
+
+def _tool_of(folder: RunFolder, by_mode: Mapping[str, Tool]) -> Tool:
+    name = folder.record().mode
+    if name not in by_mode:
+        raise RunStateError(
+            f"Run {folder.run_id} is of mode {quote(name)}, which this version of the program does not have.",
+            f"Read its files in '{folder.path}'.",
+        )
+    return by_mode[name]
 
 
 def _reply(folder: RunFolder | None, status: RunState, result: RunsResult, markdown: str) -> Reply[Any]:
@@ -290,7 +300,7 @@ async def _versus(
     """The runs item by item, where all are finished runs of one mode that can do that."""
     if {(run.mode, run.status) for run in compared} != {(compared[0].mode, "succeeded")}:
         return None
-    mode = by_mode[compared[0].mode].mode
+    mode = _tool_of(folders[0], by_mode).mode
     if mode is None or mode.compare is None:
         return None
     return await anyio.to_thread.run_sync(load(mode.compare), folders)

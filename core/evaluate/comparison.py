@@ -7,7 +7,7 @@ permutation test, over items and paired between the models, serve every metric.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -281,6 +281,23 @@ def _chunks(total: int, n: int) -> Iterator[int]:
         yield min(size, total - start)
 
 
+class Tested(Protocol):
+    """One of several scores that are tested together."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def p_value(self) -> float | None: ...
+
+
+def corrected(scores: Sequence[Tested]) -> list[float | None]:
+    """Each p-value corrected for there being several; None without one, or with too few items to prove anything."""
+    counted = [one.p_value is not None and one.n >= MIN_ITEMS for one in scores]
+    adjusted = iter(holm([one.p_value or 0.0 for one, counts in zip(scores, counted, strict=True) if counts]))
+    return [next(adjusted) if counts else None for counts in counted]
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected for there being several (Holm 1979), in the same order."""
     adjusted = [0.0] * len(p_values)
@@ -296,10 +313,10 @@ def statistic_of(*rows: Array) -> Statistic:
     return SHARE if all(np.isin(one[:, 0], (0, 1)).all() for one in rows) else MEAN
 
 
-def judge(comparison: Comparison, adjusted_p: float, higher_is_better: bool) -> Verdict:
-    """What the comparison allows one to say."""
+def judge(comparison: Comparison, adjusted_p: float | None, higher_is_better: bool) -> Verdict:
+    """What a comparison with a p-value allows one to say; adjusted_p as `corrected` gives it."""
     assert comparison.delta is not None
-    if comparison.n < MIN_ITEMS:
+    if comparison.n < MIN_ITEMS or adjusted_p is None:
         return "too few items"
     if adjusted_p >= ALPHA or comparison.delta == 0:
         return "no evidence"

@@ -87,7 +87,7 @@ class ComparedScore(Model):
     """best - next best."""
     ci95: Interval | None = None
     p_value: float | None = None
-    """Paired, best against next best, Holm-corrected over the table."""
+    """Paired, best against next best, Holm-corrected over the table; null below 10 items, which prove nothing."""
     proven: bool
     """Whether p_value is below 0.05."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import scored
-from .comparison import MIN_ITEMS, PERPLEXITY, Comparison, Flips, Statistic, compare, holm, judge, rows_of, statistic_of
+from .comparison import PERPLEXITY, Comparison, Flips, Statistic, compare, corrected, judge, rows_of, statistic_of
 from .measured import Measured
 from .probes import gate
 from .request import EvaluateRequest
@@ -114,13 +114,9 @@ def _score_rows(
 
 def _judged(name: str, found: list[tuple[str, bool, Comparison]]) -> tuple[ScoreRow, ...]:
     """Rows with verdicts; p-values corrected for the number of comparisons that can prove anything."""
-    tested = [one.p_value for _, _, one in found if one.p_value is not None and one.n >= MIN_ITEMS]
-    adjusted = iter(holm(tested))
     rows = []
-    for metric, higher, comparison in found:
-        verdict = None
-        if comparison.p_value is not None:
-            verdict = judge(comparison, next(adjusted) if comparison.n >= MIN_ITEMS else 1.0, higher)
+    for (metric, higher, comparison), p_value in zip(found, corrected([one for *_, one in found]), strict=True):
+        verdict = None if comparison.p_value is None else judge(comparison, p_value, higher)
         flips = comparison.flips
         if flips and not higher:  # 1 is then the wrong one
             flips = Flips(gained=flips.lost, lost=flips.gained)

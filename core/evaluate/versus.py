@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import DataError
 from ..reports.markdown import table
 from ..runs.record import RunFolder
-from .comparison import ALPHA, PERPLEXITY, Array, Statistic, compare, holm, statistic_of
+from .comparison import ALPHA, MIN_ITEMS, PERPLEXITY, Array, Statistic, compare, corrected, statistic_of
 from .items import ITEMS, Items, ScoreItems
 from .reporting import wording
 from .result import ComparedScore, ScoreRow
@@ -137,11 +137,8 @@ def _other_labels(one: _Common) -> bool:
 
 def _with_leads(found: Sequence[_Common]) -> tuple[ComparedScore, ...]:
     rows = [_lead(one) for one in found]
-    tested = [row.p_value for row in rows if row.p_value is not None]
-    adjusted = iter(holm(tested))
     told = []
-    for row in rows:
-        p_value = None if row.p_value is None else next(adjusted)
+    for row, p_value in zip(rows, corrected(rows), strict=True):
         proven = p_value is not None and p_value < ALPHA and row.delta != 0
         told.append(row.model_copy(update={"p_value": p_value, "proven": proven}))
     return tuple(told)
@@ -193,5 +190,11 @@ def _cells(row: ComparedScore) -> tuple[object, ...]:
         wording.delta(as_row),
         wording.interval(as_row),
         wording.p_value(row.p_value),
-        f"{row.best} is better" if row.proven else "no evidence of a difference",
+        _verdict(row),
     )
+
+
+def _verdict(row: ComparedScore) -> str:
+    if row.n < MIN_ITEMS:
+        return "too few items"
+    return f"{row.best} is better" if row.proven else "no evidence of a difference"

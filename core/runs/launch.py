@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import ValidationError
 
 from .. import files
 from ..errors import OutputExistsError, PathError, RunStateError
 from ..settings import STATE, Settings
 from . import index, queue, watch
-from .mode import Mode, load
+from .mode import Mode, loaded_mode
 from .process import Process
 from .record import ENDED, RunFolder, RunRecord, RunStatus, now
 from .request import RunRequest
@@ -114,13 +115,15 @@ def _proven(folder: RunFolder, settings: Settings) -> RunRecord:
     The file may have been edited, or have come with a copied folder: it has no more rights than a request.
     """
     record = folder.record()
+    mode = loaded_mode(record.address)
     try:
-        mode: Mode = load(record.address)
-        request = mode.request.model_validate(record.resolved)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        request = mode and mode.request.model_validate(record.resolved)
+    except ValidationError:
+        request = None
+    if mode is None or request is None:
         raise RunStateError(
             f"'{folder.record_path}' is no run of this version of the program.", "Make its call again with rerun: true."
-        ) from error
+        )
     request = mode.resolve(request, settings)
     lies_in = folder.path.parent.parent
     if settings.state_dir not in folder.path.parents and request.output_dir != lies_in:

@@ -5,6 +5,7 @@ without importing torch; only the worker resolves them.
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,13 @@ class Mode(Generic[RequestT, ResultT]):
 
     compare: str | None = None
     """Address of `compare_runs(folders) -> Versus`, where the items of several finished runs can be compared."""
+
+
+def loaded_mode(address: str) -> Mode[Any, Any] | None:
+    """The mode at "module:name" if this program has loaded it; imports nothing, so any text may be asked for."""
+    module, _, name = address.partition(":")
+    mode = getattr(sys.modules.get(module), name, None)
+    return mode if isinstance(mode, Mode) else None
 
 
 def load(address: str) -> Any:

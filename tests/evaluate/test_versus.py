@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faion_finetuner.core.errors import DataError
 from faion_finetuner.core.evaluate.comparison import SHARE, compare, rows_of
+from faion_finetuner.core.evaluate.items import ITEMS, Items, ScoreItems
 from faion_finetuner.core.evaluate.result import EvaluateResult
+from faion_finetuner.core.evaluate.scoring.scores import SCORES
+from faion_finetuner.core.evaluate.versus import compare_runs
+from faion_finetuner.core.runs.record import RunFolder
 
 from tests.evaluate.conftest import save_adapter, write_rows
 from tests.evaluate.finished import Evaluations
@@ -83,39 +88,51 @@ async def test_a_base_alone_has_nothing_to_compare(
     assert "kept no items" in reply.report_markdown
 
 
-def test_macro_f1_over_other_labels_is_not_compared(tmp_path: Path):
-    from faion_finetuner.core.errors import DataError
-    from faion_finetuner.core.evaluate.items import ITEMS, Items, ScoreItems
-    from faion_finetuner.core.evaluate.scoring.scores import SCORES
-    from faion_finetuner.core.evaluate.versus import compare_runs
-    from faion_finetuner.core.runs.record import RunFolder
+def kept(path: Path, *scores: ScoreItems) -> RunFolder:
+    """A finished run with these items and nothing else."""
+    folder = RunFolder(path=path)
+    folder.path.mkdir()
+    (folder.path / ITEMS).write_text(Items(scores=scores).model_dump_json())
+    return folder
 
+
+def quiz(right: int, items: int, name: str = "quiz") -> ScoreItems:
+    """A benchmark whose first items are right."""
+    return ScoreItems(
+        name=name, metric="acc", kind="benchmark", higher_is_better=True, keys=tuple(f"k{n}" for n in range(items)),
+        base=((0.0, 1.0),) * items, finetuned=tuple((float(n < right), 1.0) for n in range(items)),
+    )  # fmt: skip
+
+
+def test_too_few_items_prove_nothing_and_do_not_weigh_on_the_others(tmp_path: Path):
+    one = kept(tmp_path / "one", quiz(2, 20), quiz(0, 9, "short quiz"))
+    two = kept(tmp_path / "two", quiz(9, 20), quiz(9, 9, "short quiz"))
+    found = compare_runs([one, two])
+    long, short = found.scores
+    assert (long.best, long.p_value, long.proven) == ("two", pytest.approx(2 / 2**7), True)  # as if it stood alone
+    assert (short.best, short.p_value, short.proven) == ("two", None, False)
+    (line,) = (line for line in found.markdown.splitlines() if "short quiz" in line)
+    assert line.endswith("| n/a | too few items |")
+
+
+def test_macro_f1_over_other_labels_is_not_compared(tmp_path: Path):
     folders = []
     for name, references in (("one", ["b", "b", "a", "a"]), ("two", ["b", "b", "c", "c"])):
-        folder = RunFolder(path=tmp_path / name)
-        folder.path.mkdir()
         rows = tuple(map(tuple, SCORES["f1"].rows(references, references).tolist()))
         score = ScoreItems(
             name="held-out rows", metric="f1", kind="text", higher_is_better=True, base=rows, finetuned=rows,
             keys=tuple(f"{reference}{n}" for n, reference in enumerate(references)),
         )  # fmt: skip
-        (folder.path / ITEMS).write_text(Items(scores=(score,)).model_dump_json())
-        folders.append(folder)
+        folders.append(kept(tmp_path / name, score))
     with pytest.raises(DataError, match="other labels"):
         compare_runs(folders)
 
 
 def test_the_lead_is_the_paired_comparison_of_best_and_next_best(tmp_path: Path):
-    from faion_finetuner.core.evaluate.items import ITEMS, Items, ScoreItems
-    from faion_finetuner.core.evaluate.versus import compare_runs
-    from faion_finetuner.core.runs.record import RunFolder
-
     keys = tuple(f"k{n}" for n in range(40))
     right = {"a": 10, "b": 25, "c": 38}  # each right on its first so many items
     folders = []
     for name, count in right.items():
-        folder = RunFolder(path=tmp_path / name)
-        folder.path.mkdir()
         rows = tuple((float(n < count), 1.0) for n in range(40))
         shuffled = sorted(range(40), key=lambda n: (n * 7 + count) % 40)  # the order of items does not matter
         score = ScoreItems(
@@ -123,8 +140,7 @@ def test_the_lead_is_the_paired_comparison_of_best_and_next_best(tmp_path: Path)
             keys=tuple(keys[n] for n in shuffled), base=tuple((0.0, 1.0) for _ in keys),
             finetuned=tuple(rows[n] for n in shuffled),
         )  # fmt: skip
-        (folder.path / ITEMS).write_text(Items(scores=(score,)).model_dump_json())
-        folders.append(folder)
+        folders.append(kept(tmp_path / name, score))
     (row,) = compare_runs(folders).scores
     expected = compare(SHARE, rows_of([n < 25 for n in range(40)]), rows_of([n < 38 for n in range(40)]), 42)
     assert (row.best, row.finetuned, row.base, row.proven) == ("c", (0.25, 0.625, 0.95), 0.0, True)

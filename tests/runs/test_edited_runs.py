@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ async def test_what_is_no_mode_is_not_resumed(settings: Settings, failed: RunFol
     edit(failed, address=address)
     with pytest.raises(RunStateError, match="no run of this version"):
         launch.resume(failed, settings)
+
+
+async def test_a_run_of_an_edited_address_imports_nothing(settings: Settings, failed: RunFolder):
+    sys.modules.pop("this", None)  # a module of Python's own that writes to stdout, where the server speaks
+    edit(failed, address="this:MODE")
+    with pytest.raises(RunStateError, match="no run of this version"):
+        launch.resume(failed, settings)
+    assert "this" not in sys.modules
 
 
 async def test_a_run_s_own_name_for_itself_writes_no_file_outside_the_index(

@@ -65,3 +65,14 @@ async def test_a_cut_line_of_metrics_costs_that_line_only(settings: Settings, ru
     assert [line["step"] for line in shown] == [1, 4]
     compared = (await ask(settings, action="compare", run_ids=[run.name for run in runs]))["comparison"]
     assert compared[0]["last_metrics"] == {"step": 4}
+
+
+async def test_a_run_of_a_mode_that_this_version_lacks_is_told_as_such(settings: Settings, runs: tuple[Path, Path]):
+    path = runs[1] / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mode": "distil"}))
+    async with Client(build_server(settings)) as client:
+        for action in ("status", "wait", "judge"):
+            reply = await client.call_tool("runs", {"action": action, "run_id": runs[1].name})
+            assert reply.is_error
+            assert "mode «distil», which this version" in str(reply.content), action
+    assert len((await ask(settings, action="compare", run_ids=[run.name for run in runs]))["comparison"]) == 2

@@ -1,8 +1,8 @@
 """Scores and differences as people read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from ..comparison import holm
+from ..comparison import corrected
 from ..items import HELD_OUT
 from ..result import ComparedScore, EvaluateResult, Interval, Judging, Likelihood, ScoreRow
 from ..scoring.scores import SCORES
@@ -55,16 +55,14 @@ def no_interval(rows: Iterable[ScoreRow | ComparedScore]) -> str:
     )
 
 
-def p_decides(rows: Iterable[ScoreRow]) -> str:
+def p_decides(rows: Sequence[ScoreRow]) -> str:
     """Of each row of a table whose interval seems to say otherwise, that p decides; nothing where none does."""
-    tested = [row for row in rows if row.p_value is not None and row.verdict != "too few items"]
-    corrected = holm([row.p_value or 0.0 for row in tested])
     told = [
         f"{label(row)}{'' if row.name == HELD_OUT else f' of {row.name}'}: its interval "
         f"{'leaves out' if leaves_out_zero(row.ci95) else 'covers'} 0, but p decides: {p_value(p)} once corrected, so "
         f"“{row.verdict}”."
-        for row, p in zip(tested, corrected, strict=True)
-        if seems_otherwise(row)
+        for row, p in zip(rows, corrected(rows), strict=True)
+        if p is not None and seems_otherwise(row)
     ]
     return "\n" + " ".join(told) + "\n" if told else ""
 
