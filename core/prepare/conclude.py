@@ -9,7 +9,6 @@ from ..checks import Check
 from ..errors import DataError, InputError
 from ..examples.dialects import read_record
 from ..untrusted import quote
-from . import trained
 from .balance import balance, balance_checks
 from .books import Books
 from .clean import cleaning_checks
@@ -19,12 +18,14 @@ from .inventory import dialect_checks, files_check
 from .languages import UNKNOWN
 from .measure import estimated_length_check, lengths, statistics
 from .personal_step import personal_data_check
+from .preview import preview_of
 from .result import Balance, PrepareResult, Suspect
 from .settle import Settlement, duplicate_checks
 from .split import split_checks
 from .store import Store
 from .texts import texts_of
 from .tool_calls import tool_call_checks
+from .trained_checks import trained_checks, truncation
 from .verdict import accounting_check, ordered, reading_checks, source_of, warnings
 from .wording import counted
 from .worth import Worth, shown
@@ -62,7 +63,7 @@ def conclude(books: Books, settlement: Settlement) -> PrepareResult:
         checks=checks,
         token_statistics=statistics(store),
         tokens_counted_by=books.plan.tokens.label,
-        truncation=trained.truncation(store, books.plan.cut_at) if books.plan.tokens.chat else None,
+        truncation=truncation(store, books.plan.cut_at) if books.plan.tokens.chat else None,
         files=write(request, store, ledger, settlement.split),
         balance=found,
         languages=_languages(store),
@@ -116,7 +117,7 @@ def _checks(books: Books, settlement: Settlement, found: Balance | None) -> tupl
 def _length_checks(books: Books) -> list[Check]:
     if books.plan.tokens.chat is None:
         return [estimated_length_check(books.plan.request, books.store, books.plan.tokens.label)]
-    return trained.checks(books.store, books.plan.cut_at, books.tally.refused)
+    return trained_checks(books.store, books.plan.cut_at, books.tally.refused)
 
 
 def _languages(store: Store) -> dict[str, int]:
@@ -158,4 +159,4 @@ def _suspect(store: Store, index: int, worth: Worth) -> Suspect:
 def _preview(books: Books) -> str | None:
     """A row of middling length, with what is trained marked; None without a model, or when it refuses all rows."""
     chat = books.plan.tokens.chat
-    return None if chat is None else trained.preview_of(books.store, chat)
+    return None if chat is None else preview_of(books.store, chat)

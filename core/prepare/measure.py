@@ -10,13 +10,15 @@ from ..checks import Check
 from ..examples.dialects import read_record
 from ..examples.types import ChatExample, Example, Format
 from .batch import Done
+from .faults import FAULTS
 from .plan import Plan
 from .request import PrepareRequest
 from .result import Histogram, TokenStatistics
 from .row import Row
 from .store import Store
 from .tally import note
-from .trained import FAULTS, Trained, columns, look, tokens_by_field
+from .trained import Trained, look, tokens_by_field
+from .trained_checks import columns
 from .wording import counted
 
 PREFIX = "tokens:"
@@ -31,7 +33,7 @@ BARS = 30  # of the histogram
 class Measure:
     """Counts the tokens of every row's fields: one column a field, of the count plus one; 0 where a row has none.
 
-    With a model also what training would make of each row, in the columns of `trained.columns`.
+    With a model also what training would make of each row, in the columns of `trained_checks.columns`.
     """
 
     def __init__(self, plan: Plan) -> None:

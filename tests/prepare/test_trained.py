@@ -1,6 +1,9 @@
 """What training would make of rows: lengths, masks, and what a chat template loses."""
 
 import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,12 @@ from faion_finetuner.core.checks import Check
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.mask import NOT_TRAINED, tokenize
 from faion_finetuner.core.examples.types import ChatExample, CompletionExample, Example, Message
-from faion_finetuner.core.prepare import trained
+from faion_finetuner.core.prepare.preview import preview, preview_of
+from faion_finetuner.core.prepare.result import Truncation
 from faion_finetuner.core.prepare.row import Place
-from faion_finetuner.core.prepare.trained import Trained, look, preview
+from faion_finetuner.core.prepare.store import Store
+from faion_finetuner.core.prepare.trained import Trained, look, tokens_by_field
+from faion_finetuner.core.prepare.trained_checks import columns, trained_checks, truncation
 
 from tests.examples.made_tokenizers import CHATML, FAMILIES, made_tokenizer
 
@@ -45,26 +51,29 @@ def faults(example: Example, chat: ChatTokenizer) -> tuple[str, ...]:
     return found.faults
 
 
-class Rows:
-    """The rows of a store, as far as they matter here."""
+@contextmanager
+def store_of(found: Sequence[Trained], kept: Sequence[bool] = (), rows: Sequence[Any] = ()) -> Iterator[Store]:
+    """The rows as `prepare` keeps them while it works."""
+    with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder) / "rows.jsonl")) as store:
+        store.append([json.dumps(row).encode() + b"\n" for row in rows or found], columns(found))
+        store.finish(("a.jsonl",))
+        store.kept = np.array(kept or [True] * len(found))
+        yield store
 
-    def __init__(self, found: list[Trained], kept: list[bool] | None = None, lines: tuple[Any, ...] = ()) -> None:
-        self.kept = np.array(kept or [True] * len(found))
-        self._columns, self._lines = trained.columns(found), lines
 
-    @property
-    def kept_count(self) -> int:
-        return int(self.kept.sum())
+def cut_of(found: Sequence[Trained], max_length: int, kept: Sequence[bool] = ()) -> Truncation:
+    with store_of(found, kept) as store:
+        return truncation(store, max_length)
 
-    def column(self, name: str) -> Any:
-        return self._columns[name]
 
-    def line(self, index: int) -> bytes:
-        return json.dumps(self._lines[index]).encode()
+def previewed(found: Sequence[Trained], rows: Sequence[Any], chat: ChatTokenizer) -> str | None:
+    with store_of(found, rows=rows) as store:
+        return preview_of(store, chat)
 
 
 def checks(found: list[Trained], max_length: int | None = None, refused: Any = None) -> dict[str, Check]:
-    return {check.name: check for check in trained.checks(Rows(found), max_length, refused or {})}  # type: ignore[arg-type]
+    with store_of(found) as store:
+        return {check.name: check for check in trained_checks(store, max_length, refused or {})}
 
 
 @pytest.mark.parametrize("name", ["chatml", "headers", "no-system", "inst", "thinking", "end-of-all", "no-template"])
@@ -187,26 +196,26 @@ def test_tokens_are_named_after_the_fields_of_the_format(tmp_path: Path):
     example = ChatExample((Message("system", "Be brief."), asked, Message("assistant", "apple")))
     (found,) = look([example], chat, None)
     system, user, answer = found.by_text
-    assert trained.tokens_by_field(example, found, "openai") == {"system": system, "user": user, "assistant": answer}
-    assert trained.tokens_by_field(example, found, "sharegpt") == {"system": system, "human": user, "gpt": answer}
-    alpaca = trained.tokens_by_field(example, found, "alpaca")
+    assert tokens_by_field(example, found, "openai") == {"system": system, "user": user, "assistant": answer}
+    assert tokens_by_field(example, found, "sharegpt") == {"system": system, "human": user, "gpt": answer}
+    alpaca = tokens_by_field(example, found, "alpaca")
     assert list(alpaca) == ["system", "instruction", "output", "input"]
     assert alpaca["instruction"] + alpaca["input"] == user
     assert abs(alpaca["input"] - chat.count("a red apple")) <= 1
     talk = said("a", "b", "c", "d")
     (found,) = look([talk], chat, None)
-    assert trained.tokens_by_field(talk, found, "alpaca") == {"history": 2, "instruction": 1, "output": 1}
+    assert tokens_by_field(talk, found, "alpaca") == {"history": 2, "instruction": 1, "output": 1}
     plain = CompletionExample("Once", " upon")
     (found,) = look([plain], chat, None)
-    assert list(trained.tokens_by_field(plain, found, "completion")) == ["prompt", "completion"]
+    assert list(tokens_by_field(plain, found, "completion")) == ["prompt", "completion"]
 
 
 def test_rows_that_were_dropped_do_not_count(tmp_path: Path):
     chat = chat_of(tmp_path)
     examples = [said("Why?", "So."), said("Why?", "So. " * 50)]
     found = look(examples, chat, 30)
-    assert trained.truncation(Rows(found), 30).rows_over == 1  # type: ignore[arg-type]
-    left = trained.truncation(Rows(found, kept=[True, False]), 30)  # type: ignore[arg-type]
+    assert cut_of(found, 30).rows_over == 1
+    left = cut_of(found, 30, kept=[True, False])
     assert (left.rows_over, left.lost_tokens, left.answers_without_end) == (0, 0, 0)
     assert left.length_for_99_percent == found[0].total
 
@@ -214,12 +223,12 @@ def test_rows_that_were_dropped_do_not_count(tmp_path: Path):
 def test_truncation_adds_up_and_names_the_length_that_holds_99_percent():
     found = [Trained(total=n, trained=5, trained_left=5) for n in range(1, 101)]
     found[-1] = Trained(total=100, trained=9, lost=60, lost_trained=9, loses_end=1)
-    cut = trained.truncation(Rows(found), 40)  # type: ignore[arg-type]
+    cut = cut_of(found, 40)
     assert (cut.rows_over, cut.lost_tokens) == (60, sum(range(1, 61)))
     assert (cut.lost_trained_tokens, cut.answers_without_end, cut.rows_without_trained_token) == (9, 1, 1)
     assert cut.length_for_99_percent == 99
     assert sum(one.total <= 99 for one in found) == 99
-    assert trained.truncation(Rows([Trained(refused="no")]), 40).length_for_99_percent == 0  # type: ignore[arg-type]
+    assert cut_of([Trained(refused="no")], 40).length_for_99_percent == 0
 
 
 def test_clean_rows_pass_all_three_checks(tmp_path: Path):
@@ -286,5 +295,5 @@ def test_the_previewed_row_is_of_middling_length_and_not_a_refused_one(tmp_path:
     rows = [said("Why?", "S" * length) for length in (1, 200, 30)] + [said("Why?", "So.", system="Be brief.")]
     lines = tuple({"messages": [{"role": one.role, "content": one.content} for one in row.messages]} for row in rows)
     found = look(rows, chat, None)
-    assert "⟦" + "S" * 30 + "<" in str(trained.preview_of(Rows(found, lines=lines), chat))  # type: ignore[arg-type]
-    assert trained.preview_of(Rows(found[3:], lines=lines[3:]), chat) is None  # type: ignore[arg-type]
+    assert "⟦" + "S" * 30 + "<" in str(previewed(found, lines, chat))
+    assert previewed(found[3:], lines[3:], chat) is None
