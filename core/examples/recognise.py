@@ -355,20 +355,18 @@ def _other_turns(record: Mapping[str, Any], names: Names) -> Dialect | None:
 
 
 _ATTEMPTS = (
-    *(
-        _preference,
-        _comparison,
-        _turns,
-        _alpaca,
-        _completion,
-        _choice,
-        _translation,
-        _pair,
-        _unnamed_turns,
-        _message_and_text,
-        _text,
-        _other_turns,
-    ),
+    _preference,
+    _comparison,
+    _turns,
+    _alpaca,
+    _completion,
+    _choice,
+    _translation,
+    _pair,
+    _unnamed_turns,
+    _message_and_text,
+    _text,
+    _other_turns,
 )
 
 
