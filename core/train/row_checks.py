@@ -52,18 +52,24 @@ def trained_check(train: Numbered, kept: Collection[int]) -> Check:
     empty = [number for number in _numbers(train, lambda side: side.trained_tokens == 0) if number not in kept]
     if empty:
         details += f" Rows without any are left out: {_named(empty)}."
-    few = trained / tokens < FEW_TRAINED
-    return Check(
-        name="Loss mask",
-        status="warn" if empty or few else "pass",
-        details=details,
-        count=len(empty),
-        next_step="Raise max_seq_length, or drop these rows with `prepare`." if empty else None,
-    )
+    next_step = None
+    if empty:
+        next_step = "Raise max_seq_length, or drop these rows with `prepare`."
+    elif trained / tokens < FEW_TRAINED:
+        next_step = "Nearly all work goes into reading prompts: shorten them, or check that the answers are whole."
+    status = "warn" if next_step else "pass"
+    return Check(name="Loss mask", status=status, details=details, count=len(empty), next_step=next_step)
 
 
-def truncation_check(train: Numbered, lengths: Sequence[int], limit: int) -> Check:
-    """What is lost because rows are cut; `lengths` are those of the whole rows, in tokens."""
+def truncation_check(train: Numbered, lengths: Sequence[int], limit: int, model_limit: int) -> Check:
+    """What is lost because rows are cut.
+
+    Args:
+        train: The rows, cut.
+        lengths: Those of the whole rows, in tokens.
+        limit: Tokens after which they are cut.
+        model_limit: Tokens the model can read.
+    """
     cut = _numbers(train, lambda side: side.lost_tokens > 0)
     if not cut:
         return Check(name="Truncation", status="pass", details=f"No row is longer than {limit:,} tokens.", count=0)
@@ -75,12 +81,25 @@ def truncation_check(train: Numbered, lengths: Sequence[int], limit: int) -> Che
         details=f"{len(cut)} rows are cut after {limit:,} tokens and lose {lost:,} trained tokens, from the end: "
         f"{_named(cut)}.",
         count=len(cut),
-        next_step=f"max_seq_length {enough} would keep 99% of the rows whole (longest: {max(lengths):,}).",
+        next_step=f"max_seq_length {enough} would keep 99% of the rows whole (longest: {max(lengths):,})."
+        if enough <= model_limit
+        else f"The model reads {model_limit:,} tokens at most (longest row: {max(lengths):,}): split or drop these "
+        "rows, or take a model that reads more.",
     )
 
 
 def ending_check(train: Numbered, tokenizer: ChatTokenizer) -> Check:
     """Whether the model learns to stop."""
+    cut = _numbers(train, _ends_cut)
+    if cut:
+        return Check(
+            name="End of turn",
+            status="fail" if len(cut) > len(train) / 2 else "warn",
+            details=f"In {len(cut)} of {len(train)} rows the last answer is cut before its end, so they teach to go on "
+            f"where an answer should stop: {_named(cut)}.",
+            count=len(cut),
+            next_step="Keep these rows whole (see Truncation), or drop them with `prepare`.",
+        )
     unended = len(_numbers(train, lambda side: side.unended_turns > 0))
     if unended:
         return Check(
@@ -100,8 +119,14 @@ def ending_check(train: Numbered, tokenizer: ChatTokenizer) -> Check:
     return Check(name="End of turn", status="pass", details="Each answer's end-of-turn token is trained.", count=0)
 
 
-def validation_check(prepared: Prepared) -> Check:
-    """Whether there are validation rows, and none that is trained on too."""
+def validation_check(prepared: Prepared, valid: Numbered, measured: int) -> Check:
+    """Whether there are validation rows, whole, and none that is trained on too.
+
+    Args:
+        prepared: The examples of both files.
+        valid: The validation rows, cut as those of training are.
+        measured: How many of them have a loss.
+    """
     name = "Validation data"
     if not prepared.valid:
         return Check(
@@ -109,6 +134,16 @@ def validation_check(prepared: Prepared) -> Check:
             status="warn",
             details="There are no validation rows: overfitting cannot be seen, and the last checkpoint counts as best.",
             next_step="Let `prepare` split the data (valid_fraction), and give its output_dir as data_path.",
+        )
+    lost = _lost_validation(len(prepared.valid), len(_numbers(valid, _ends_cut)), measured)
+    if lost:
+        return Check(
+            name=name,
+            status="warn",
+            details=lost,
+            count=len(prepared.valid) - measured,
+            next_step="Raise max_seq_length, or split the data with `prepare`: both files should hold the same kind of "
+            "rows.",
         )
     seen = {fingerprint(example) for example in prepared.train}
     leaked = sum(fingerprint(example) in seen for example in prepared.valid)
@@ -122,6 +157,22 @@ def validation_check(prepared: Prepared) -> Check:
         )
     details = f"{len(prepared.valid)} rows, none of which is also a training row."
     return Check(name=name, status="pass", details=details, count=0)
+
+
+def _lost_validation(rows: int, cut: int, measured: int) -> str:
+    """What of the validation rows is not measured, in words; empty when nothing is lost."""
+    if not measured:
+        return (
+            f"None of the {rows} validation rows has a token to learn as method and length leave it: overfitting "
+            "cannot be seen, and the last checkpoint counts as best."
+        )
+    lost = [f"{rows - measured} are left out, with no token to learn"] if measured < rows else []
+    lost += [f"{cut} lose the end of their answer where they are cut"] if cut else []
+    return f"Of {rows} validation rows {' and '.join(lost)}; the validation loss is of what is left." if lost else ""
+
+
+def _ends_cut(side: Tokenized) -> bool:
+    return side.lost_trained_tokens > 0 and side.trained_tokens > 0
 
 
 def _numbers(train: Numbered, wanted: Callable[[Tokenized], bool]) -> list[int]:

@@ -91,22 +91,27 @@ def tokenise(
         raise _nothing_to_learn(len(train), limit)
     valid_sources = _sources(prepared.valid, tokenizer, method)
     valid = _cut(valid_sources, _tokenized(valid_sources, tokenizer), tokenizer, limit)
+    measured = _rows(valid_sources, valid, limit, method)
     learned = [part for row in kept for part in (row, row.rejected) if part]
-    numbered = {source.number: row for source, row in zip(sources, train, strict=True)}
+    numbered, numbered_valid = _numbered(sources, train), _numbered(valid_sources, valid)
     return Rows(
         train=kept,
-        valid=_rows(valid_sources, valid, limit, method),
+        valid=measured,
         max_seq_length=limit,
         total_tokens=sum(len(part.input_ids) for part in learned),
         trained_tokens=sum(len(part.labels) - part.labels.count(NOT_TRAINED) for part in learned),
         checks=(
             *row_checks.pair_checks(prepared.train, method, numbered),
             row_checks.trained_check(numbered, {row.number for row in kept}),
-            row_checks.truncation_check(numbered, lengths, limit),
+            row_checks.truncation_check(numbered, lengths, limit, model_limit),
             row_checks.ending_check(numbered, tokenizer),
-            row_checks.validation_check(prepared),
+            row_checks.validation_check(prepared, numbered_valid, len(measured)),
         ),
     )
+
+
+def _numbered(sources: Sequence[_Source], rows: Sequence[tuple[Tokenized, ...]]) -> row_checks.Numbered:
+    return {source.number: row for source, row in zip(sources, rows, strict=True)}
 
 
 def _no_pairs(method: Method, rows: int) -> DataError:

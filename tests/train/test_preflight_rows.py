@@ -89,6 +89,54 @@ def test_a_template_that_leaves_out_what_a_message_says_is_a_warning(bench: Benc
     told("The template leaves out what a message says", f"{found.status}: {found.details}")
 
 
+def test_answers_without_their_end_teach_no_stopping(bench: Bench, told: Told):
+    end = checks(bench, hyperparameters={"max_seq_length": 30})["End of turn"]
+    assert (end.status, end.count > 40) == ("fail", True)
+    assert f"In {end.count} of 48 rows the last answer is cut before its end" in end.details
+    told("Answers are cut before their end of turn", f"{end.status}: {end.details}")
+    row = json.loads((bench.root / "data" / "train.jsonl").read_text().splitlines()[0])
+    row["messages"][1]["content"] *= 9
+    with (bench.root / "data" / "train.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    one = checks(bench, hyperparameters={"max_seq_length": 60})["End of turn"]
+    assert (one.status, one.count) == ("warn", 1)
+    assert "row 49" in one.details
+
+
+def test_rows_longer_than_the_model_reads_are_not_to_be_kept_by_a_longer_max_seq_length(bench: Bench):
+    assert (
+        "max_seq_length 38 would keep" in checks(bench, hyperparameters={"max_seq_length": 34})["Truncation"].next_step
+    )
+    edit_json(bench.root / "tiny" / "config.json", max_position_embeddings=34)
+    found = checks(bench)["Truncation"]
+    assert found.next_step.startswith("The model reads 34 tokens at most (longest row: 38)")
+
+
+def test_validation_rows_that_are_not_measured_are_named(bench: Bench, told: Told):
+    path = bench.root / "data" / "valid.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:3]:
+        row["messages"][0]["content"] *= 9
+    rows[3]["messages"][1]["content"] *= 9
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    some = checks(bench)["Validation data"]
+    assert (some.status, some.count) == ("warn", 3)
+    assert "Of 8 validation rows 3 are left out, with no token to learn and 1 lose the end" in some.details
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    none = checks(bench)["Validation data"]
+    assert "None of the 3 validation rows has a token to learn" in none.details
+    told("The validation rows are too long to be measured", f"{none.status}: {none.details}")
+
+
+def test_a_loss_on_next_to_nothing_says_what_to_do(bench: Bench):
+    path = bench.root / "data" / "train.jsonl"
+    row = {"messages": [{"role": "user", "content": "apple " * 80}, {"role": "assistant", "content": "x"}]}
+    path.write_text(json.dumps(row) + "\n")
+    found = checks(bench)["Loss mask"]
+    assert (found.status, found.count) == ("warn", 0)
+    assert "shorten them" in found.next_step
+
+
 def test_a_token_that_the_model_has_no_vector_for_is_refused(bench: Bench, told: Told):
     edit_json(bench.root / "tiny" / "config.json", vocab_size=200)
     words = r"writes token \d+ \(row \d+\), but the model has vectors for 200 tokens"
