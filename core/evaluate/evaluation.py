@@ -36,13 +36,10 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     run.stage("reading the held-out rows")
     contest = (LocalContest if hosted_id(request.model_name) is None else HostedContest)(request, run)
     subject = contest.subject
-    bill = JudgeBill(request, subject) if request.judge == "endpoint" else None
-    result = _begun(request, subject, bill)
+    result = _begun(request, subject)
     if request.dry_run:
-        plan = contest.plan()
-        plan = bill.added_to(plan, hosted_id(request.model_name) is not None) if bill else plan
-        return result.model_copy(update={"plan": plan, "checks": (*contest.checks, *result.checks)})
-    endpoint = Endpoint(request.judge_model) if bill else None
+        return _planned(result, request, contest)
+    endpoint = Endpoint(request.judge_model, run.folder.path) if request.judge == "endpoint" else None
     sides = contest.measure()
     run.stage("comparing")
     base, finetuned = sides["base"], sides.get("finetuned")
@@ -61,6 +58,7 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
         "breakdown": found,
         "samples": _shown(samples, subject, request),
         "samples_path": str(request.output_dir / "samples.jsonl"),
+        "spent": contest.spent,
         "checks": (*contest.checks, *result.checks, *learned),
     }
     result = conclusions.draw(result.model_copy(update=fields), base, finetuned)
@@ -69,9 +67,8 @@ def run(request: EvaluateRequest, run: ActiveRun) -> EvaluateResult:
     return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
 
 
-def _begun(request: EvaluateRequest, subject: Subject, bill: JudgeBill | None) -> EvaluateResult:
+def _begun(request: EvaluateRequest, subject: Subject) -> EvaluateResult:
     """The result as it stands before anything is measured."""
-    judge = (bill.check,) if bill else ()
     return EvaluateResult(
         model_name=request.model_name,
         finetuned_path=str(request.finetuned_path) if request.finetuned_path else None,
@@ -83,8 +80,17 @@ def _begun(request: EvaluateRequest, subject: Subject, bill: JudgeBill | None) -
         answer_kind_reason=subject.choice.reason,
         regression_margin=request.regression_margin,
         max_new_tokens=subject.max_new_tokens,
-        checks=(*subject.checks, *judge),
+        checks=subject.checks,
     )
+
+
+def _planned(result: EvaluateResult, request: EvaluateRequest, contest: LocalContest | HostedContest) -> EvaluateResult:
+    """The result of a dry run."""
+    plan, checks = contest.plan(), (*contest.checks, *result.checks)
+    if request.judge == "endpoint":
+        bill = JudgeBill(request, contest.subject)
+        plan, checks = bill.added_to(plan, hosted_id(request.model_name) is not None), (*checks, bill.check)
+    return result.model_copy(update={"plan": plan, "checks": checks})
 
 
 def _judged(
@@ -93,10 +99,10 @@ def _judged(
     """The result with its pairs laid out, and judged already where a model does that."""
     docket = blind.begin(result, samples, request, run)
     if endpoint is None:
-        return blind.settle(result, docket, Ballots())
+        return blind.settle(result, docket, Ballots(), None)
     ballots = endpoint.judge(docket, run)
     result = result.model_copy(update={"checks": (*result.checks, *endpoint.unclear(docket, ballots))})
-    return blind.settle(result, docket, ballots)
+    return blind.settle(result, docket, ballots, endpoint.spent)
 
 
 def _samples(subject: Subject, base: Measured, finetuned: Measured | None) -> list[Sample]:

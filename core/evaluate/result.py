@@ -1,6 +1,6 @@
 """What evaluate found out, typed. What was not measured is null, and `checks` says why."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -143,6 +143,23 @@ class ShownPair(Model):
     b: str
 
 
+class Spent(Model):
+    """What asking a model over the network took in all attempts of a run, as its answers tell."""
+
+    calls: int
+    """Requests answered or lost on their way, trials and repeats among them."""
+    unreported: int
+    """Of calls: those that did not tell their tokens, which are missing below."""
+    read_tokens: int | None
+    """Null when none told."""
+    written_tokens: int | None
+    """Null when none told."""
+    usd: float | None
+    """Of these tokens, at the price of tuned models; null when tokens or price are unknown."""
+    price_as_of: date | None
+    """Day of the price list."""
+
+
 class Rater(Model):
     """One judge."""
 
@@ -192,6 +209,8 @@ class Judging(Model):
     agreement: float | None = None
     """Krippendorff's alpha of several judges; 1 is perfect, 0 chance."""
     details: JudgingDetails = JudgingDetails()
+    spent: Spent | None = None
+    """Of an endpoint as the judge."""
 
 
 class LengthBin(Model):
@@ -284,6 +303,8 @@ class EvaluateResult(Model):
     checks: tuple[Check, ...] = ()
     recommendations: tuple[str, ...] = ()
     judging: Judging | None = None
+    spent: Spent | None = None
+    """By hosted models under test."""
     breakdown: Breakdown | None = None
     samples_path: str | None = None
     """All answers, JSON lines."""

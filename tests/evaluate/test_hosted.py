@@ -92,8 +92,8 @@ def test_both_models_get_the_same_prompts_in_the_same_manner(provider: StandIn, 
     assert sent[BASE] == sent[TUNED]
     assert len(sent[BASE]) == 1 + ROWS + PROBES
     assert f"{2 * (ROWS + PROBES)} requests" in details(result, "requests")
-    tokens = 2 * (ROWS + PROBES) * 10  # and half as many, at twice the price, written
-    assert f"{tokens:,} tokens read and {tokens // 2:,} written, about ${tokens * 2 / 1e6:.4f}" in details(
+    tokens = (2 + 2 * (ROWS + PROBES)) * 10  # each is heard once before; half as many, at twice the price, written
+    assert f"{tokens:,} tokens read and {tokens // 2:,} written, about ${tokens * 2 / 1e6:.6f}" in details(
         result, "requests"
     )
 

@@ -24,8 +24,10 @@ from ...schema import Model
 from ...untrusted import quote
 from ..contestants import Side
 from ..measured import Measured
+from ..meter import Meter
+from ..reporting import wording
 from ..request import EvaluateRequest
-from ..result import Plan
+from ..result import Plan, Spent
 from . import letters
 from .subject import read_hosted
 
@@ -45,8 +47,8 @@ class Answer(Model):
     refused: bool = False
     not_taken: str | None = None
     """Why the provider did not take the question."""
-    read_tokens: int
-    written_tokens: int
+    tokens: int
+    """Its length; counted here where the provider does not tell it."""
 
     @property
     def said(self) -> str:
@@ -59,7 +61,10 @@ class HostedContest:
 
     Attributes:
         subject: The rows.
+        spent: What asking took, in earlier attempts of the run, too; None before anything is asked.
     """
+
+    spent: Spent | None = None
 
     def __init__(self, request: EvaluateRequest, run: ActiveRun) -> None:
         self._run = run
@@ -68,7 +73,7 @@ class HostedContest:
             self._models["finetuned"] = str(hosted_id(request.finetuned_path))
         self._provider, self._host = provider_at(base_url()), host_of(base_url())
         self._counter = token_counter()
-        self._count = self._counter.count
+        self._meter = Meter(run.folder.path / "paid-answers.jsonl", self._provider)
         self.subject = read_hosted(request, self._counter)
         rows = [json.loads(self.subject.prompts[i]) for i in self.subject.asked]
         self._questions: list[dict[str, Any]] = [*rows, *letters.conversations()]
@@ -94,7 +99,7 @@ class HostedContest:
             generated_tokens=written * len(self._models),
             memory_bytes=None,
             seconds=None,
-            usd=self._usd(dict.fromkeys(self._models, (read, written))),
+            usd=self._usd(),
         )
 
     def measure(self) -> dict[Side, Measured]:
@@ -105,10 +110,12 @@ class HostedContest:
         """
         with contextlib.closing(Service(ANSWER_WITHIN_S, sleep=self._run.sleep)) as service:
             self._run.stage(f"asking {self._host} for a word of each model")
-            manner = chat.agree(service, list(self._models.values()), self.subject.max_new_tokens)
-            settings = manner.arguments(self.subject.max_new_tokens)
+            models, limit = list(self._models.values()), self.subject.max_new_tokens
+            manner = chat.agree(service, models, limit, self._meter.note)
+            settings = manner.arguments(limit)
             for side in self._models:
                 self._answers[side] = self._ask_all(side, service, settings)
+        self.spent = self._meter.spent()
         return {side: self._measured(answers) for side, answers in self._answers.items()}
 
     def _ask_all(self, side: Side, service: Service, settings: dict[str, Any]) -> list[Answer]:
@@ -132,24 +139,21 @@ class HostedContest:
 
     def _ask(self, model: str, number: int, service: Service, settings: dict[str, Any]) -> Answer:
         question = self._questions[number]
-        expected = example_tokens(question, self._count)
+        given = _without_messages(question) | settings
         try:
-            reply = chat.ask(service, model, question["messages"], **_without_messages(question), **settings)
+            reply = chat.ask(service, model, question["messages"], self._meter.note, **given)
         except Rejected as refusal:
             if refusal.status not in NOT_TAKEN:
                 raise
-            return Answer(
-                question=number, text="", refused=True, not_taken=refusal.problem, read_tokens=0, written_tokens=0
-            )
-        written, calls = reply.written_tokens, json.dumps(reply.tool_calls) if reply.tool_calls else ""
+            return Answer(question=number, text="", refused=True, not_taken=refusal.problem, tokens=0)
+        calls = json.dumps(reply.tool_calls) if reply.tool_calls else ""
         return Answer(
             question=number,
             text=reply.text,
             calls=calls or None,
             cut=reply.cut,
             refused=reply.refused,
-            read_tokens=expected if reply.read_tokens is None else reply.read_tokens,
-            written_tokens=self._count(reply.text + calls) if written is None else written,
+            tokens=reply.usage.written_tokens if reply.usage else self._counter.count(reply.text + calls),
         )
 
     def _measured(self, answers: Sequence[Answer]) -> Measured:
@@ -157,7 +161,7 @@ class HostedContest:
         return Measured(
             likelihoods=(),
             answers=tuple(
-                Generation(one.said, not one.cut, one.written_tokens, refused=one.refused, raw=one.calls)
+                Generation(one.said, not one.cut, one.tokens, refused=one.refused, raw=one.calls)
                 for one in answers[:rows]
             ),
             probes=letters.graded([one.text for one in answers[rows:]]),
@@ -169,9 +173,9 @@ class HostedContest:
         read = sum(example_tokens(question, self._counter.at_most) for question in self._questions)
         return read, len(self._questions) * self.subject.max_new_tokens
 
-    def _usd(self, tokens: dict[Side, tuple[int, int]]) -> float | None:
-        """What tokens read and written cost; None when the price of a model is not known."""
-        parts = [self._provider.usd(self._models[side], *counts) for side, counts in tokens.items()]
+    def _usd(self) -> float | None:
+        """What that costs for all models; None when the price of one is not known."""
+        parts = [self._provider.usd(model, *self._expected()) for model in self._models.values()]
         known = [part for part in parts if part is not None]
         return round(sum(known), 4) if len(known) == len(parts) else None
 
@@ -188,30 +192,23 @@ class HostedContest:
         return Check(name="leaving", status="warn", details=details, count=sum(kinds.values()), next_step=step)
 
     def _bill(self) -> Check:
-        """Requests, tokens and money: expected before anything is asked, as the provider counts them after."""
-        tokens: dict[Side, tuple[int, int]]
-        if self._answers:
-            tokens = {
-                side: (sum(one.read_tokens for one in answers), sum(one.written_tokens for one in answers))
-                for side, answers in self._answers.items()
-            }
-            most = estimated = ""
-        else:
-            tokens, most = dict.fromkeys(self._models, self._expected()), "at most "
-            because = self._counter.estimated_because
-            estimated = f" The tokens are estimated from letters, since {because}." if because else ""
-        read, written = (sum(column) for column in zip(*tokens.values(), strict=True))
-        usd = self._usd(tokens)
+        """Requests, tokens and money: expected before anything is asked, as the answers tell it after."""
+        requests = len(self._questions) * len(self._models)
+        details = (
+            f"{requests:,} requests to {self._host}, {len(self.subject.asked):,} rows and "
+            f"{len(letters.conversations())} built-in questions for each model, "
+        )
+        details += f"took {wording.spent(self.spent)}" if self.spent else self._at_most()
+        return Check(name="requests", status="pass", details=details, count=requests)
+
+    def _at_most(self) -> str:
+        read, written = (tokens * len(self._models) for tokens in self._expected())
+        usd, because = self._usd(), self._counter.estimated_because
         price = "at a price that is not known here"
         if usd is not None:
-            dated = f"by the prices of {self._provider.as_of}, the base counted like a tuned model"
-            price = f"{most or 'about '}${usd:,.4f} {dated}"
-        details = (
-            f"{len(self._questions) * len(self._models):,} requests to {self._host}, "
-            f"{len(self.subject.asked):,} rows and {len(letters.conversations())} built-in questions for each model: "
-            f"{most}{read:,} tokens read and {written:,} written, {price}.{estimated}"
-        )
-        return Check(name="requests", status="pass", details=details, count=len(self._questions) * len(self._models))
+            price = f"at most {wording.dollars(usd, self._provider.as_of)}"
+        estimated = f" The tokens are estimated from letters, since {because}." if because else ""
+        return f"take at most {read:,} tokens read and {written:,} written, {price}.{estimated}"
 
     def _refusals(self) -> tuple[Check, ...]:
         rows = len(self.subject.asked)

@@ -5,6 +5,7 @@ from ...models.hosted.environment import base_url, host_of
 from ...models.hosted.providers import provider_at
 from ...models.hosted.tokens import token_counter
 from ...untrusted import quote
+from ..reporting import wording
 from ..request import EvaluateRequest
 from ..result import Plan
 from ..subject import Subject
@@ -34,7 +35,7 @@ class JudgeBill:
         self.usd = provider.usd(request.judge_model, read, written)
         price = "at a price that is not known here"
         if self.usd is not None:
-            price = f"about ${self.usd:,.4f} by the prices of {provider.as_of}"
+            price = f"about {wording.dollars(self.usd, provider.as_of)}"
         name = quote(request.judge_model) if request.judge_model else "its only model"
         details = (
             f"{calls:,} calls at most to {name} at {host}, each pair in both orders: about {read:,} tokens read and "

@@ -21,7 +21,7 @@ from ...settings import Settings
 from ...untrusted import clean, fence, quote
 from ..reporting import wording
 from ..request import PAGE, EvaluateRequest
-from ..result import Choice, EvaluateResult, Judging, Sample, ShownPair
+from ..result import Choice, EvaluateResult, Judging, Sample, ShownPair, Spent
 from . import page
 from .pairs import Docket, Showing, draw, read_docket, show, write_docket
 from .votes import Ballot, Ballots, Vote, read_ballots, tally, write_ballots
@@ -93,12 +93,12 @@ def _continues(run_dir: Path, docket: Docket) -> bool:
     return (before.pairs, before.showings) == (docket.pairs, docket.showings)
 
 
-def settle(result: EvaluateResult, docket: Docket, ballots: Ballots) -> EvaluateResult:
-    """The result as the verdicts so far leave it.
+def settle(result: EvaluateResult, docket: Docket, ballots: Ballots, spent: Spent | None) -> EvaluateResult:
+    """The result as the verdicts so far, and what they cost, leave it.
 
     Samples, and what checks quote of answers, are held back until a judge is through with all pairs.
     """
-    judging = tally(docket, ballots)
+    judging = tally(docket, ballots, spent)
     blind = docket.judge != "endpoint" and docket.pairs
     through = not blind or any(_is_through(ballot, docket) for ballot in ballots.ballots)
     said = (*docket.recommendations[:1], _recommendation(judging), *docket.recommendations[1:])
@@ -246,7 +246,7 @@ def _report(folder: RunFolder, docket: Docket, ballots: Ballots) -> None:
     from ..reporting.report import report
 
     before = EvaluateResult.model_validate_json(folder.result_path.read_bytes())
-    result = settle(before, docket, ballots)
+    result = settle(before, docket, ballots, before.judging and before.judging.spent)
     if result == before:
         return
     files.write_model(folder.result_path, result)

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from pathlib import Path
 from typing import get_args
 
 from ...checks import Check
@@ -13,7 +14,8 @@ from ...models.hosted.parallel import in_parallel
 from ...models.hosted.service import Service
 from ...runs.active import ActiveRun
 from ...untrusted import clean, quote
-from ..result import Choice
+from ..meter import Meter
+from ..result import Choice, Spent
 from .blind import RUBRIC
 from .pairs import Docket, Showing
 from .votes import Ballot, Ballots, Vote, read_ballots, write_ballots
@@ -35,7 +37,7 @@ Verdict: both bad"""
 class Endpoint:
     """A hosted or local model that answers chat completions."""
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, run_dir: Path) -> None:
         """Find the model and hear it once, before hours of measuring are spent.
 
         Raises:
@@ -44,7 +46,8 @@ class Endpoint:
         """
         self._service = Service(ANSWER_WITHIN_S, needs_key=False)
         self.model = model or self._only_model()
-        self._manner = chat.agree(self._service, [self.model])
+        self._meter = Meter(run_dir / "paid-judge.jsonl", self._service.provider)
+        self._manner = chat.agree(self._service, [self.model], on_usage=self._meter.note)
         self._not_taken: dict[str, str] = {}
         """Why, by showing, the provider did not take it."""
 
@@ -87,7 +90,8 @@ class Endpoint:
         body = "\n".join(f"<{name}-{mark}>\n{clean(text, TEXT)}\n</{name}-{mark}>" for name, text in texts.items())
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": body}]
         try:
-            said = chat.ask(self._service, self.model, messages, **self._manner.arguments(None)).text
+            settings = self._manner.arguments(None)
+            said = chat.ask(self._service, self.model, messages, self._meter.note, **settings).text
         except Rejected as refusal:
             if refusal.status not in NOT_TAKEN:
                 raise
@@ -95,6 +99,11 @@ class Endpoint:
             return None
         choice = _choice(said)
         return choice and Vote(showing=showing.id, choice=choice, comment=clean(said, 500))
+
+    @property
+    def spent(self) -> Spent:
+        """What judging took so far, in earlier attempts of the run, too."""
+        return self._meter.spent()
 
     def unclear(self, docket: Docket, ballots: Ballots) -> tuple[Check, ...]:
         """Whether every answer of the judge held a verdict."""

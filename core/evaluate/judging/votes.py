@@ -8,7 +8,7 @@ from statistics import mean
 from ... import files
 from ...schema import Model
 from ..comparison import ALPHA, MIN_ITEMS
-from ..result import Choice, Interval, Judging, JudgingDetails, Rater, Verdict
+from ..result import Choice, Interval, Judging, JudgingDetails, Rater, Spent, Verdict
 from .pairs import Docket, Showing, seen
 
 VOTES = "votes.json"  # in the run folder
@@ -70,7 +70,7 @@ def write_ballots(run_dir: Path, ballots: Ballots) -> None:
     files.write_model(run_dir / VOTES, ballots)
 
 
-def tally(docket: Docket, ballots: Ballots) -> Judging:
+def tally(docket: Docket, ballots: Ballots, spent: Spent | None = None) -> Judging:
     """Count the verdicts.
 
     A judge who sees both orders wins a pair for a model only by preferring it in both; one who changes with the order
@@ -112,6 +112,7 @@ def tally(docket: Docket, ballots: Ballots) -> Judging:
             longer_won=mean(one.longer for one in decided) if decided else None,
             raters=tuple(rater.told() for rater in raters),
         ),
+        spent=spent,
     )
 
 

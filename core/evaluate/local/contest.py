@@ -11,7 +11,7 @@ from ..benchmarks.harness import Asking, Benchmarks
 from ..contestants import LoadedModel, Side, visit
 from ..measured import Measured, measured
 from ..request import EvaluateRequest, is_gguf
-from ..result import Plan
+from ..result import Plan, Spent
 from .gguf import GgufContestant
 from .subject import read_local
 
@@ -22,7 +22,10 @@ class LocalContest:
     Attributes:
         subject: The rows.
         checks: What is to be said of the models before they are measured.
+        spent: None: nobody asks money for them.
     """
+
+    spent: Spent | None = None
 
     def __init__(self, request: EvaluateRequest, run: ActiveRun) -> None:
         self._request, self._run = request, run

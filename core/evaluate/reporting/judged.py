@@ -11,6 +11,8 @@ def section(found: Judging | None) -> tuple[str, ...]:
     if found is None:
         return ()
     parts = ["### Blind Comparison of Answers", wording.judged(found)]
+    if found.spent is not None:
+        parts.append(f"The judge took {wording.spent(found.spent)}")
     if not found.judged:
         return tuple(parts)
     parts.append(

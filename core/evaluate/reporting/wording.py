@@ -1,10 +1,11 @@
 """Scores and differences as people read them."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from ..comparison import corrected
 from ..items import HELD_OUT
-from ..result import ComparedScore, EvaluateResult, Interval, Judging, Likelihood, ScoreRow
+from ..result import ComparedScore, EvaluateResult, Interval, Judging, Likelihood, ScoreRow, Spent
 from ..scoring.scores import SCORES
 
 BIG_SCALE = ("bleu", "chrf")
@@ -114,6 +115,26 @@ def judged(found: Judging) -> str:
         f"Blind judging of {found.judged} pairs: the fine-tuned model's answers won {found.win_rate:.0%} "
         f"(95% interval {low} to {high}; {counts}; p {p_value(found.p_value)}): {found.verdict}."
     )
+
+
+def spent(found: Spent) -> str:
+    """What calls of hosted models took, behind "took"; what they did not tell is said to be unknown."""
+    calls = f"{found.calls:,} calls, trials, repeats and earlier attempts included"
+    if found.read_tokens is None or found.written_tokens is None:
+        return f"{calls}; none told its tokens, so neither they nor the cost are known."
+    least = "at least " if found.unreported else ""
+    price = "at a price that is not known here"
+    if found.usd is not None:
+        price = f"{least or 'about '}{dollars(found.usd, found.price_as_of)}"
+    tokens = f"{least}{found.read_tokens:,} tokens read and {found.written_tokens:,} written"
+    missing = f" {found.unreported:,} of the calls failed or did not tell their tokens." if found.unreported else ""
+    return f"{calls}: {tokens}, {price}.{missing}"
+
+
+def dollars(usd: float, as_of: date | None) -> str:
+    """An amount and where its prices come from; small ones with more digits, so that little is not nothing."""
+    prices = f"the prices of {as_of}" if as_of else "prices without a date"
+    return f"${usd:,.{4 if usd >= 0.01 else 6}f} by {prices} for tuned models"
 
 
 def predicts(result: EvaluateResult) -> str | None:

@@ -1,15 +1,29 @@
 """Asking hosted models: one chat completion at a time, read with suspicion, in one manner for all that are compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .answers import Malformed, fields
-from .faults import Rejected
+from .faults import Rejected, Unanswered
 from .service import Service
 
 Message = Mapping[str, Any]
 HEARING: tuple[Message, ...] = ({"role": "user", "content": "Answer with one word: ready"},)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one request took, as the provider bills it."""
+
+    read_tokens: int
+    """Of the prompt."""
+    written_tokens: int
+    """Of the answer, those that the model thought in among them."""
+
+
+OnUsage = Callable[[str, Usage | None], None]
+"""Called with the model and what a request took, of each that was answered or lost on its way; None: nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +36,8 @@ class Reply:
     """Whether the limit of tokens ended it."""
     refused: bool
     """Whether the model refused, or the provider withheld the answer."""
-    read_tokens: int | None
-    """Tokens of the prompt, as the provider bills them; None when it does not say."""
-    written_tokens: int | None
-    """Tokens of the answer, those that the model thought in among them; None when the provider does not say."""
+    usage: Usage | None
+    """None when the provider does not say."""
     tool_calls: Sequence[Any] = ()
     """What it gives as calls beside the words, unchecked."""
 
@@ -53,17 +65,45 @@ class Manner:
         return replace(self, greedy=False) if "temperature" in refusal.problem else self
 
 
-def ask(service: Service, model: str, messages: Sequence[Message], **settings: Any) -> Reply:
+def ask(
+    service: Service,
+    model: str,
+    messages: Sequence[Message],
+    on_usage: OnUsage = lambda *_: None,
+    **settings: Any,
+) -> Reply:
     """A model's answer; passing faults are retried, which at worst pays twice for one answer.
 
     Raises:
         RemoteError: The provider refused, or no attempt was answered.
     """
     said: Any = messages  # the library's type of it names every role apart
-    return service.ask(lambda client: client.chat.completions.create(model=model, messages=said, **settings), _read)
+
+    def once() -> Reply:
+        usage: Usage | None = None
+
+        def read(answer: object) -> Reply:
+            nonlocal usage
+            found = fields(answer, "reply")
+            usage = _usage(found)
+            return _reply(found, usage)
+
+        try:
+            reply = service.once(
+                lambda client: client.chat.completions.create(model=model, messages=said, **settings), read
+            )
+        except Unanswered:
+            on_usage(model, usage)
+            raise
+        on_usage(model, usage)
+        return reply
+
+    return service.patiently(once)
 
 
-def agree(service: Service, models: Sequence[str], limit: int | None = None) -> Manner:
+def agree(
+    service: Service, models: Sequence[str], limit: int | None = None, on_usage: OnUsage = lambda *_: None
+) -> Manner:
     """The one manner in which all these models answer, found by asking each for a word.
 
     Raises:
@@ -71,23 +111,22 @@ def agree(service: Service, models: Sequence[str], limit: int | None = None) -> 
     """
     manner = Manner()
     for model in models:
-        manner = _heard(service, model, manner, limit)
+        manner = _heard(service, model, manner, limit, on_usage)
     return manner
 
 
-def _heard(service: Service, model: str, manner: Manner, limit: int | None) -> Manner:
+def _heard(service: Service, model: str, manner: Manner, limit: int | None, on_usage: OnUsage) -> Manner:
     try:
-        ask(service, model, HEARING, **manner.arguments(limit))
+        ask(service, model, HEARING, on_usage, **manner.arguments(limit))
     except Rejected as refusal:
         other = manner.after(refusal)
         if other == manner:
             raise
-        return _heard(service, model, other, limit)
+        return _heard(service, model, other, limit, on_usage)
     return manner
 
 
-def _read(answer: object) -> Reply:
-    found = fields(answer, "reply")
+def _reply(found: dict[str, Any], usage: Usage | None) -> Reply:
     try:
         choice = found["choices"][0]
         message = choice["message"]
@@ -95,16 +134,21 @@ def _read(answer: object) -> Reply:
         ended, calls = choice.get("finish_reason"), message.get("tool_calls")
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Malformed("The provider answered without a message.", "Try again; see its status page.") from None
-    usage = found.get("usage")
-    used = usage if isinstance(usage, dict) else {}
     return Reply(
         text=str(content or refusal or ""),
         cut=ended == "length",
         refused=bool(refusal) or ended == "content_filter",
-        read_tokens=_count(used.get("prompt_tokens")),
-        written_tokens=_count(used.get("completion_tokens")),
+        usage=usage,
         tool_calls=calls if isinstance(calls, list) else (),
     )
+
+
+def _usage(found: dict[str, Any]) -> Usage | None:
+    used = found.get("usage")
+    if not isinstance(used, dict):
+        return None
+    read, written = _count(used.get("prompt_tokens")), _count(used.get("completion_tokens"))
+    return Usage(read, written) if read and written is not None else None  # who read nothing did not count
 
 
 def _count(value: object) -> int | None:

@@ -85,12 +85,20 @@ class Service:
         Raises:
             RemoteError: It was refused, or no attempt was answered.
         """
+        return self.patiently(lambda: self.once(call, read))
+
+    def patiently(self, once: Callable[[], T]) -> T:
+        """What comes of a request sent by `once`, sent again after passing faults.
+
+        Raises:
+            RemoteError: It was refused, or no attempt was answered.
+        """
         for attempt in range(1, self._tries):
             try:
-                return self.once(call, read)
+                return once()
             except (Unanswered, Busy) as fault:
                 self.pause(attempt, fault)
-        return self.once(call, read)
+        return once()
 
     def pause(self, attempt: int, fault: RemoteError) -> None:
         """Wait before the next attempt."""
