@@ -2,21 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from ..checks import Check
-from ..errors import ModelError
-from ..examples.chat import ChatTokenizer
+from ..errors import DataError, ModelError
+from ..examples.chat import ChatTokenizer, tools_of
 from ..examples.files import Prepared
-from ..examples.mask import NOT_TRAINED, render_example
+from ..examples.mask import NOT_TRAINED, Rendered, render_example
+from ..examples.template import REASONING_FIELDS
 from ..examples.types import ChatExample, Example
 from ..untrusted import quote
 from .rows import Row, Rows
 
 RENDERED_ROWS = 500  # whose text is compared with the messages; rendering all would double the time of tokenising
-REASONING = ("reasoning_content", "thinking")
+SHOWN_TEXT = 30  # characters before an answer
 
 
 def token_checks(
@@ -40,7 +41,7 @@ def token_checks(
         _begin_check(parts, tokenizer),
         _stop_check(parts, tokenizer, base),
         _padding_check(parts, tokenizer),
-        _template_check(prepared.train, tokenizer),
+        *_template_checks(prepared.train, tokenizer),
     )
 
 
@@ -136,26 +137,86 @@ def _padding_check(parts: Sequence[Row], tokenizer: ChatTokenizer) -> Check:
     )
 
 
-def _template_check(examples: Sequence[Example], tokenizer: ChatTokenizer) -> Check:
-    """Whether the template writes all that the messages say."""
+def _template_checks(examples: Sequence[Example], tokenizer: ChatTokenizer) -> tuple[Check, ...]:
+    """Whether the template writes all that the rows say, and before an answer what it writes to ask for one."""
     every = -(-len(examples) // RENDERED_ROWS)
-    looked = [(n, one) for n, one in enumerate(examples, start=1) if (n - 1) % every == 0]
-    lost = [n for n, one in looked if isinstance(one, ChatExample) and _loses_text(one, tokenizer)]
-    if lost:
-        return Check(
-            name="Template",
-            status="warn",
-            details=f"In {len(lost)} of {len(looked)} rows looked at, the chat template leaves out or alters what a "
-            f"message says (row {lost[0]} first): the model learns from less than the data has.",
-            count=len(lost),
-            next_step="Compare such a row with the mask preview; reasoning in earlier turns is a usual victim.",
-        )
-    details = f"The chat template writes every message whole, in {len(looked)} rows looked at."
-    return Check(name="Template", status="pass", details=details, count=0)
+    numbered = [(n, one) for n, one in enumerate(examples, start=1) if (n - 1) % every == 0]
+    looked = [(n, one, render_example(one, tokenizer)) for n, one in numbered if isinstance(one, ChatExample)]
+    losses = {
+        "what a message says": [n for n, one, rendered in looked if _loses_text(one, rendered.text)],
+        "the tools": [n for n, one, rendered in looked if _loses_tools(one, rendered.text)],
+    }
+    unasked = [(n, one, rendered) for n, one, rendered in looked if _begun_otherwise(one, rendered, tokenizer)]
+    checks = (_whole_check(losses, len(numbered)), _prompt_check(unasked, len(numbered), tokenizer))
+    return tuple(check for check in checks if check)
 
 
-def _loses_text(example: ChatExample, tokenizer: ChatTokenizer) -> bool:
-    text = render_example(example, tokenizer).text
+def _whole_check(losses: dict[str, list[int]], looked: int) -> Check:
+    found = [
+        f"{what} in {len(rows)} of {looked} rows looked at (row {rows[0]} first)"
+        for what, rows in losses.items()
+        if rows
+    ]
+    if not found:
+        details = f"The chat template writes every message whole, in {looked} rows looked at."
+        return Check(name="Template", status="pass", details=details, count=0)
+    return Check(
+        name="Template",
+        status="warn",
+        details=f"The chat template leaves out or alters {', and '.join(found)}: the model learns from less than the "
+        "data has.",
+        count=len({row for rows in losses.values() for row in rows}),
+        next_step="Compare such a row with the mask preview; reasoning in earlier turns and definitions of tools are "
+        "the usual victims. A model whose template writes them learns from them.",
+    )
+
+
+def _prompt_check(
+    unasked: Sequence[tuple[int, ChatExample, Rendered]], looked: int, tokenizer: ChatTokenizer
+) -> Check | None:
+    """Whether the text before an answer is the one that a server begins an answer with; None when it is."""
+    if not unasked:
+        return None
+    number, example, rendered = unasked[0]
+    asked, written = _asked(example, tokenizer), rendered.text[: rendered.spans[-1].start]
+    details = f"In {len(unasked)} of {looked} rows looked at (row {number} first) the last answer comes after "
+    details += quote(written[-SHOWN_TEXT:])
+    details += f", but a server asks for it with {quote(asked[-SHOWN_TEXT:])}." if asked else ", which no server asks."
+    return Check(
+        name="Generation prompt",
+        status="warn",
+        details=f"{details} The model is trained on another beginning than it will meet.",
+        count=len(unasked),
+        next_step="Where the template opens a thinking part, give the answers their reasoning (reasoning_content), or "
+        "serve with thinking switched off; then compare the samples of `evaluate`.",
+    )
+
+
+def _begun_otherwise(example: ChatExample, rendered: Rendered, tokenizer: ChatTokenizer) -> bool:
+    if not rendered.spans or not rendered.spans[-1].located:
+        return False
+    asked = _asked(example, tokenizer)
+    return asked is None or not rendered.text.startswith(asked)
+
+
+def _asked(example: ChatExample, tokenizer: ChatTokenizer) -> str | None:
+    """What a server writes to ask for the last answer to learn; None when the template refuses that."""
+    last = max(place for place, message in enumerate(example.messages) if message.trained)
+    try:
+        return tokenizer.render(example.messages[:last], add_generation_prompt=True, tools=tools_of(example))
+    except DataError:
+        return None
+
+
+def _loses_text(example: ChatExample, text: str) -> bool:
     said = [message.content for message in example.messages]
-    thought = [message.fields.get(name) for message in example.messages for name in REASONING]
+    thought = [message.fields.get(name) for message in example.messages for name in REASONING_FIELDS]
     return any(isinstance(one, str) and one.strip() not in text for one in (*said, *thought))
+
+
+def _loses_tools(example: ChatExample, text: str) -> bool:
+    """Whether a tool that is defined or called is nowhere named."""
+    calls = [call for message in example.messages for call in message.tool_calls or ()]
+    functions = (tool.get("function", tool) for tool in (*(tools_of(example) or ()), *calls))
+    names = (function.get("name") for function in functions if isinstance(function, Mapping))
+    return any(isinstance(name, str) and name not in text for name in names)

@@ -89,6 +89,32 @@ def test_a_template_that_leaves_out_what_a_message_says_is_a_warning(bench: Benc
     told("The template leaves out what a message says", f"{found.status}: {found.details}")
 
 
+def test_tools_that_the_template_does_not_tell_of_are_a_warning(bench: Bench, told: Told):
+    path = bench.root / "data" / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[6]["tools"] = [{"type": "function", "function": {"name": "paint", "parameters": {"type": "object"}}}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = checks(bench)["Template"]
+    assert (found.status, found.count) == ("warn", 1)
+    assert "leaves out or alters the tools in 1 of 48 rows looked at (row 7 first)" in found.details
+    told("The template leaves out the tools", f"{found.status}: {found.details}")
+    template = bench.root / "tiny" / "chat_template.jinja"
+    template.write_text("{{ tools | tojson if tools }}" + template.read_text())
+    assert checks(bench)["Template"].status == "pass"
+
+
+def test_an_answer_that_begins_otherwise_than_a_server_asks_for_it_is_a_warning(bench: Bench, told: Told):
+    assert "Generation prompt" not in checks(bench)
+    template = bench.root / "tiny" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n' }}", "assistant\n<think>\n' }}"))
+    found = checks(bench)["Generation prompt"]
+    assert (found.status, found.count) == ("warn", 48)
+    assert "but a server asks for it with" in found.details
+    assert "<think>" in found.details
+    assert "reasoning_content" in found.next_step
+    told("The template asks for answers otherwise than the rows begin them", f"{found.status}: {found.details}")
+
+
 def test_answers_without_their_end_teach_no_stopping(bench: Bench, told: Told):
     end = checks(bench, hyperparameters={"max_seq_length": 30})["End of turn"]
     assert (end.status, end.count > 40) == ("fail", True)
