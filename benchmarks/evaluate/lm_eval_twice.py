@@ -1,6 +1,6 @@
 """Both models' benchmarks by evaluate's own code, against lm-eval run twice; scores compared to the last digit.
 
-    .venv/bin/python benchmarks/evaluate/lm_eval_twice.py [--items 60] [--written 12] [--fewshot 0] [--data FOLDER]
+    .venv/bin/python benchmarks/evaluate/lm_eval_twice.py [--items 60] [--tasks arc_easy,mmlu] [--data FOLDER] ...
 
 Without --data the rows are made here: arithmetic in the shapes of GSM8K, ARC and MMLU. With it, FOLDER holds the
 published files. Each contestant is a process of its own, in turn; lm-eval is called as its users call it, once for the
@@ -28,7 +28,7 @@ from faion_finetuner.core.garbage import collect_seldom
 from faion_finetuner.core.runs.launch import DEFAULTS, MODEL_DEFAULTS
 
 MODEL = "smollm2-135m-instruct"
-CHOICES = ("arc_easy", "mmlu")
+CHOICES = "arc_easy,mmlu"
 GENERATION = "gsm8k"
 BATCH_SIZE = "16"
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=60)
     parser.add_argument("--written", type=int, default=12, help="items whose answers are written, which takes longest")
+    parser.add_argument("--tasks", default=CHOICES, help="whose answers are chosen")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--fewshot", type=int, default=0)
@@ -62,7 +63,7 @@ def main() -> None:
         tell("| tasks | items each | examples | contestant | CPU seconds | against lm-eval once | against twice |")
         tell("|---|--:|--:|---|--:|--:|--:|")
         for n in range(options.rounds):
-            for tasks, limit in ((CHOICES, options.items), ((GENERATION,), options.written)):
+            for tasks, limit in ((options.tasks.split(","), options.items), ((GENERATION,), options.written)):
                 if not limit:
                     continue
                 asking = {"names": tasks, "folder": str(data), "limit": limit, "num_fewshot": options.fewshot}
