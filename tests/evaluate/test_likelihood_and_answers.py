@@ -252,7 +252,7 @@ def test_likelihoods_are_told_as_they_come_and_can_be_stopped(
     monkeypatch.setattr(float32, "multiplies_float32_well", lambda: True)
     items = tokenize_many([read_record(row) for row in tiny_rows(12, seed=2)], tokenizer, None)
     told: list[int] = []
-    tokens = sum(len(item.input_ids) for item in items)
+    tokens = sum(len(item.input_ids) for item in items)  # their beginnings are too short to be shared
     measure(model, items, lambda done, total: told.append(done if total == tokens else -1))
     assert told == sorted(told)
     assert 0 < told[0] < told[-1] == tokens
@@ -265,6 +265,25 @@ def test_likelihoods_are_told_as_they_come_and_can_be_stopped(
     assert stopped.value.args[0] == told[0]
     measure(model, items)  # nobody is told any more
     assert (torch.ones(1, dtype=torch.bfloat16) + 1).dtype == torch.bfloat16  # not widened any more
+
+
+@pytest.mark.parametrize("window", [None, 64], ids=["shared", "cannot be shared"])
+def test_a_shared_beginning_is_told_while_it_is_read_and_counts_once(window: int | None):
+    config = AutoConfig.for_model(
+        "mistral", vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=window,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    sliding = AutoModelForCausalLM.from_config(config).eval()
+    rows = [[7] * 40 + [number] * 5 for number in range(10, 16)]
+    told: list[tuple[int, int]] = []
+    found = measure(sliding, [Tokenized(ids, ids, 0, 0, 1) for ids in rows], lambda *one: told.append(one))
+    tokens = 40 + 6 * 5 if window is None else 6 * 45
+    assert told == sorted(told)
+    assert {total for _, total in told} == {tokens}
+    assert told[-1][0] == tokens
+    assert ([done for done, _ in told if done <= 40] == [13, 26, 40]) == (window is None)
+    assert [one.all_nll for one in found] == pytest.approx([sum(one_at_a_time(sliding, ids)) for ids in rows], rel=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

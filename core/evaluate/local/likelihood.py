@@ -11,7 +11,7 @@ from ...examples.mask import NOT_TRAINED, Tokenized
 from . import prefix
 from .float32 import computed_in_float32
 from .predictor import TOKENS_AT_ONCE, Predictor
-from .prefix import Prefix
+from .prefix import Group, Prefix
 from .told import OnTokens, Told
 from .windows import Piece, pieces_of, window
 
@@ -62,21 +62,24 @@ def measure(model: Any, items: Sequence[Tokenized], on_tokens: OnTokens = lambda
     results = [NOTHING] * len(items)
     with computed_in_float32(model):
         predictor = Predictor(model)
-        told = Told(predictor, sum(len(piece.ids) for piece in pieces), on_tokens)
-        for batch, beginning in _groups(predictor, pieces):
-            with told.reading(sum(len(piece.ids) for piece in batch)):
-                found = _measure_batch(predictor, batch, beginning)
-            for piece, one in zip(batch, found, strict=True):
+        readings = prefix.readings(pieces, model)
+        told = Told(predictor, sum(group.tokens for group in readings), on_tokens)
+        for group in readings:
+            for piece, one in _measure_group(predictor, group, told):
                 results[piece.item] += one
     return results
 
 
-def _groups(predictor: Predictor, pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], Prefix | None]]:
-    """Batches, and what they share."""
-    for group in prefix.groups(pieces, prefix.reach(predictor.model)):
-        beginning = prefix.read(predictor, group.pieces[0].ids[: group.shared]) if group.shared else None
-        for batch in _batches(group.pieces, beginning.tokens if beginning else 0, predictor.tokens_at_once):
-            yield batch, beginning
+def _measure_group(predictor: Predictor, group: Group, told: Told) -> Iterator[tuple[Piece, ItemLikelihood]]:
+    """What the pieces share, then in batches what is left of each."""
+    beginning, shared = None, group.shared
+    if shared:
+        with told.reading(shared):
+            beginning = prefix.read(predictor, group.pieces[0].ids[:shared])
+    for batch in _batches(group.pieces, shared, predictor.tokens_at_once):
+        with told.reading(sum(len(piece.ids) - shared for piece in batch)):
+            found = _measure_batch(predictor, batch, beginning)
+        yield from zip(batch, found, strict=True)
 
 
 def _batches(pieces: Sequence[Piece], shared: int, budget: int) -> Iterator[list[Piece]]:

@@ -22,6 +22,11 @@ class Group:
     shared: int
     pieces: list[Piece]
 
+    @property
+    def tokens(self) -> int:
+        """Tokens to read: what is shared once."""
+        return self.shared + sum(len(piece.ids) - self.shared for piece in self.pieces)
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
@@ -39,6 +44,21 @@ class Prefix:
         cache = copy.deepcopy(self.cache)
         cache.reorder_cache(torch.zeros(texts, dtype=torch.long, device=self.states.device))
         return cache
+
+
+def readings(pieces: Sequence[Piece], model: Any) -> list[Group]:
+    """The groups in which a model reads the pieces: one that shares nothing where it cannot go on from a beginning."""
+    found = list(groups(pieces, reach(model)))
+    shares = any(group.shared for group in found)
+    return [Group(0, list(pieces))] if shares and not _goes_on(model) else found
+
+
+def _goes_on(model: Any) -> bool:
+    """Whether the model's state after a beginning is of the kind that more than one token can go on from."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def reach(model: Any) -> int | None:
@@ -80,14 +100,11 @@ def _shared(texts: Sequence[list[int]]) -> int:
     return min(room, next((n for n, (one, other) in enumerate(pairs) if one != other), room))
 
 
-def read(predictor: Predictor, ids: Sequence[int]) -> Prefix | None:
-    """Let the model read a beginning; None when its state is of a kind that more than one token cannot go on from."""
+def read(predictor: Predictor, ids: Sequence[int]) -> Prefix:
+    """Let the model read a beginning."""
     from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
 
     cache: Any = DynamicCache(config=predictor.model.config)
     tokens = torch.tensor([ids], device=predictor.model.device)
     states = predictor.states(predictor.read(input_ids=tokens, past_key_values=cache, use_cache=True))
-    if not all(type(layer) is DynamicLayer for layer in cache.layers):
-        return None
     return Prefix(len(ids), states[0], predictor.nll(states[:, :-1], tokens[:, 1:]), cache)
