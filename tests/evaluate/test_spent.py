@@ -109,7 +109,7 @@ def test_what_no_answer_tells_is_not_known_and_never_nought(provider: StandIn, e
         assert (spent.read_tokens, spent.written_tokens, spent.usd, spent.price_as_of) == (None, None, None, None)
     unknown = "none told its tokens, so neither they nor the cost are known."
     assert report(result).markdown.count(unknown) == 2
-    assert unknown in details(result)
+    assert f"{unknown} The length of an answer without such a number is " in details(result)
 
 
 def test_an_answer_that_came_to_nothing_counts_and_a_lost_one_makes_the_sum_a_least_one(

@@ -198,8 +198,13 @@ class HostedContest:
             f"{requests:,} requests to {self._host}, {len(self.subject.asked):,} rows and "
             f"{len(letters.conversations())} built-in questions for each model, "
         )
-        details += f"took {wording.spent(self.spent)}" if self.spent else self._at_most()
+        details += self._took(self.spent) if self.spent else self._at_most()
         return Check(name="requests", status="pass", details=details, count=requests)
+
+    def _took(self, spent: Spent) -> str:
+        how = "estimated from letters" if self._counter.estimated_because else "counted"
+        lengths = f" The length of an answer without such a number is {how} here." if spent.unreported else ""
+        return f"took {wording.spent(spent)}{lengths}"
 
     def _at_most(self) -> str:
         read, written = (tokens * len(self._models) for tokens in self._expected())
