@@ -10,6 +10,7 @@ from .result import Diagnosis, Metric
 MIN_LINES = 4  # fewer lines say nothing about a trend
 FLAT = 0.02  # a loss that falls by less than this share has not fallen
 WORSE = 1.02  # of the lowest validation loss; above it the rest was overfitting
+UNMOVED = 1e-3  # of the validation loss; within it no learning is seen, neither good nor bad
 FROZEN = 0.01  # of the asked learning rate; when it never gets there, next to nothing is learned
 NO_RATE = 1e-9  # a step this long is lost in the rounding of float32 weights
 EXPLOSION = 10.0  # times the median gradient
@@ -57,13 +58,16 @@ def _no_gradient(metrics: Sequence[Metric]) -> Diagnosis | None:
 
 def _frozen_rate(metrics: Sequence[Metric], asked: float) -> Diagnosis | None:
     rates = [metric.learning_rate for metric in metrics if metric.learning_rate is not None]
-    if len(rates) < MIN_LINES or max(rates) >= max(FROZEN * asked, NO_RATE):
+    if not rates:
+        return None
+    highest = max(rates)
+    if highest >= max(FROZEN * asked, NO_RATE) or (highest > 0 and len(rates) < MIN_LINES):
         return None
     return Diagnosis(
         symptom="Frozen learning rate",
         cause="warm-up longer than the training, or a learning rate of next to nothing",
         next_step="Lower warmup_ratio, raise learning_rate or the number of steps.",
-        evidence=f"The learning rate was at most {max(rates):.2g} up to step {metrics[-1].step}; asked: {asked:.2g}.",
+        evidence=f"The learning rate was at most {highest:.2g} up to step {metrics[-1].step}; asked: {asked:.2g}.",
     )
 
 
@@ -74,10 +78,15 @@ def _worse_than_base(metrics: Sequence[Metric]) -> Diagnosis | None:
     before, best = measured[0][1], min(loss for _, loss in measured[1:])
     if best < before:
         return None
+    moved = abs(best - before) > UNMOVED * before
     return Diagnosis(
         symptom="The model is no better than before",
-        cause="learning rate too high, or validation rows of another kind than the training rows",
-        next_step="Lower the learning rate; check that both files hold the same task.",
+        cause="learning rate too high, or validation rows of another kind than the training rows"
+        if moved
+        else "next to nothing was learned: too few steps, or a learning rate that is too low",
+        next_step="Lower the learning rate; check that both files hold the same task."
+        if moved
+        else "Take more steps or a higher learning rate; see the checks of both.",
         evidence=f"Validation loss {before:.3f} before training, at best {best:.3f} after.",
     )
 

@@ -51,7 +51,7 @@ def changed_check(model: Any, before: torch.Tensor, after: torch.Tensor) -> Chec
         name="Training changed the model",
         status="fail" if idle else "warn" if difference == 0 else "pass",
         details=f"The largest change of a logit on a training prompt is {difference:.3g}.",
-        next_step=None if difference else "Raise the learning rate or the number of steps.",
+        next_step=None if difference else "Raise the learning rate or the number of steps, or lower warmup_ratio.",
     )
 
 

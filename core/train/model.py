@@ -55,22 +55,32 @@ def with_adapter(base: PreTrainedModel, numbers: Hyperparameters) -> PeftModel:
     With PiSSA the adapter holds the principal part of the weights, and the base loses it; both together are the base.
 
     Raises:
-        InputError: No layer has the names in target_modules.
+        InputError: No layer has a name in target_modules.
     """
+    _refuse_unknown_modules(base, numbers)
     config = lora_config(numbers)
     if base.device.type == "meta":
         config.init_lora_weights = True  # there are no numbers to decompose
-    try:
-        model: Any = get_peft_model(base, config)
-    except ValueError as error:
-        linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
-        raise InputError(
-            f"target_modules {numbers.target_modules} name no layers of this model.",
-            f"Use all-linear, or some of: {', '.join(name for name in linear if name != 'lm_head')}.",
-        ) from error
+    model: Any = get_peft_model(base, config)
     if numbers.init_lora_weights == "pissa":
         setattr(model, INITIAL, {name: weight.clone() for name, weight in get_peft_model_state_dict(model).items()})
     return model
+
+
+def _refuse_unknown_modules(base: PreTrainedModel, numbers: Hyperparameters) -> None:
+    """peft passes over a name that no layer has as long as another one has a layer."""
+    modules = numbers.target_modules
+    if modules is None or modules == ALL_LINEAR:
+        return
+    names = [name for name, _ in base.named_modules()]
+    unknown = [module for module in modules if not any(f".{name}".endswith(f".{module}") for name in names)]
+    if modules and not unknown:
+        return
+    linear = sorted({name.rpartition(".")[2] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
+    raise InputError(
+        f"target_modules {', '.join(unknown) or '[]'} name no layers of this model.",
+        f"Use all-linear, or some of: {', '.join(name for name in linear if name != 'lm_head')}.",
+    )
 
 
 def build(

@@ -13,8 +13,9 @@ from ..runs.request import RunRequest
 from ..settings import Settings
 from . import logs, variants
 from .curve import CURVES
-from .hyperparameters import ADAPTER_ONLY, PREFERENCE, Hyperparameters, Method, Technique
+from .hyperparameters import ADAPTER_ONLY, ALL_LINEAR, PREFERENCE, Hyperparameters, Method, Technique
 
+HEAD = "lm_head"
 EXPERIMENTS = f"{variants.FOLDER}/*/checkpoints/checkpoint-*"
 
 
@@ -122,6 +123,11 @@ def _unsupported(request: TrainRequest) -> list[FinetunerError]:
             "Leave it out, or use method dpo, orpo or kto.",
         ),
         (
+            any(name.rpartition(".")[2] == HEAD for name in _modules(request)),
+            f"An adapter on {HEAD} would never be trained: the loss is computed from that layer's own weights.",
+            f"Leave {HEAD} out of target_modules, or use all-linear.",
+        ),
+        (
             request.technique == "qlora" and pissa,
             "init_lora_weights pissa changes the base's weights, which qlora holds in 4 bits that cannot be changed.",
             "Use technique lora, or leave init_lora_weights out.",
@@ -133,6 +139,12 @@ def _unsupported(request: TrainRequest) -> list[FinetunerError]:
         ),
     ]
     return [InputError(problem, next_step) for wrong, problem, next_step in refused if wrong]
+
+
+def _modules(request: TrainRequest) -> tuple[str, ...]:
+    """The layers that are named one by one."""
+    modules = request.hyperparameters.target_modules
+    return () if modules is None or modules == ALL_LINEAR else modules
 
 
 def _adapter_numbers(request: TrainRequest) -> list[str]:

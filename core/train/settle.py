@@ -18,6 +18,7 @@ from . import auto, checkpoints
 from .base_check import base_check
 from .batches import Collator, PairCollator, collator_of, sequences
 from .estimate import Estimator, available_bytes, process_bytes
+from .number_checks import number_checks
 from .plan import Setup
 from .portions import Portion
 from .preview import preview
@@ -118,6 +119,7 @@ def settle_job(request: TrainRequest, run: ActiveRun) -> Job:
         checks=(
             *rows.checks,
             *token_checks(rows, prepared, tokenizer, base, setup.shape.vocabulary),
+            *number_checks(request, setup),
             base_check(request.model_name, base),
         ),
     )
