@@ -15,7 +15,7 @@ import torch
 from lm_eval.models import huggingface
 
 from ...models.load import base_of
-from .shared_prefix import Input, Outputs, Reader, packs
+from .shared_prefix import Input, Outputs, Pack, Reader, packs
 
 T = TypeVar("T")
 HFLM: Any = huggingface.HFLM  # its decorator hides the class from type checkers
@@ -75,10 +75,15 @@ class LeanModel(HFLM):
     def _outputs(self, inputs: list[Input]) -> Iterator[tuple[list[Input], Outputs]]:
         """What the model says after each input, each once."""
         left = inputs
-        if self._shares is None and len(inputs) >= FEWEST:
-            self._shares = self._can_share(inputs)
+        if self._shares is None and len(inputs) >= FEWEST and self._reader.can_read():
+            sample = _sample(inputs)
+            read = [(batch, self._read(batch)) for batch in _batches(sample.inputs)]
+            self._shares = self._agrees(sample, read)
+            if self._shares:
+                yield from read
+                left = sorted(set(inputs).difference(sample.inputs))
         if self._shares:
-            left = []
+            inputs, left = left, []
             for pack in packs(inputs):
                 outputs = self._reader.read(pack)
                 yield pack.inputs, outputs
@@ -86,18 +91,13 @@ class LeanModel(HFLM):
         for batch in _batches(left):
             yield batch, self._read(batch)
 
-    def _can_share(self, inputs: list[Input]) -> bool:
-        """Whether shared prefixes can be read once, and a sample shows that it changes no bit on this machine."""
-        if not self._reader.can_read():
-            return False
-        middle = len(inputs) // 2
-        sample = next(packs(sorted(inputs)[middle : middle + min(SAMPLE, len(inputs) // 8)]))
+    def _agrees(self, sample: Pack, read: list[tuple[list[Input], Outputs]]) -> bool:
+        """Whether reading shared prefixes once changes no bit of what was read in lm-eval's way, on this machine."""
         shared = self._reader.read(sample)
         rows = dict(zip(sample.inputs, shared.rows, strict=True))
         return all(
             torch.equal(shared.logits[rows[one]], outputs.logits[own])
-            for batch in _batches(sample.inputs)
-            for outputs in [self._read(batch)]
+            for batch, outputs in read
             for one, own in zip(batch, outputs.rows, strict=True)
             if rows[one] is not None
         )
@@ -133,6 +133,12 @@ def _inputs(requests: Sequence[Request], window: int) -> list[Input]:
         for width in [max(len(ids) for ids, _ in batch)]
         for ids, indices in batch
     ]
+
+
+def _sample(inputs: Sequence[Input]) -> Pack:
+    """Some that share most, from the middle."""
+    middle = len(inputs) // 2
+    return next(packs(sorted(inputs)[middle : middle + min(SAMPLE, len(inputs) // 8)]))
 
 
 def _batches(inputs: Sequence[Input]) -> Iterator[list[Input]]:

@@ -169,11 +169,11 @@ class Reader:
             q, k, v = (x[0][:, length.places].transpose(0, 1) for x in (query, key, value))
             own = sdpa_attention_forward(module, q, k, v, None, **options)[0][length.real]
             out[length.written] = own
-            found.append(own)
+            found.append(own[length.shared])
         for length, own in zip(self._lengths, found, strict=True):
-            if not torch.equal(out[length.written], own):
-                differs = (out[length.written] != own).flatten(1).any(1)
-                self._apart.update(length.inputs[differs].tolist())
+            used = out[length.written[length.shared]]
+            if not torch.equal(used, own):
+                self._apart.update(length.inputs[(used != own).flatten(1).any(1)].tolist())
         return out[None], None
 
 
@@ -187,19 +187,24 @@ class _Length:
     """(inputs, length): no padding."""
     written: torch.Tensor
     """(tokens,): the places of what is no padding."""
+    shared: torch.Tensor
+    """(shared tokens,): where in `written` there is a place that stands there, or in that of other lengths, again."""
     inputs: torch.Tensor
-    """(tokens,): whose they are."""
+    """(shared tokens,): whose those are."""
 
 
 def _by_length(pack: Pack) -> list[_Length]:
     by_width: dict[int, list[int]] = {}
     for n, one in enumerate(pack.inputs):
         by_width.setdefault(one.width, []).append(n)
+    uses = torch.bincount(torch.tensor([place for places in pack.places for place in places]))
     found = []
     for width, members in by_width.items():
         lengths = torch.tensor([[len(pack.places[n])] for n in members])
         places = torch.tensor([pack.places[n] + [0] * (width - len(pack.places[n])) for n in members])
         real = torch.arange(width) < lengths
         whose = torch.tensor(members)[:, None].expand_as(real)
-        found.append(_Length(places, real, places[real], whose[real]))
+        written = places[real]
+        shared = torch.nonzero(uses[written] > 1)[:, 0]
+        found.append(_Length(places, real, written, shared, whose[real][shared]))
     return found
