@@ -13,7 +13,7 @@ from .checkpoint import HEAD, Checkpoint
 from .mix import SUMS, Mix
 from .names import Names
 from .plan import Plan, Weighted, make_plan
-from .provenance import Training, find_training
+from .provenance import Training, find_training, merged_before
 from .request import MergeRequest
 from .result import Method
 from .unmerged import Unmerged
@@ -178,12 +178,26 @@ def _base_check(job: Job, adapter: Adapter) -> Check:
     named = adapter.base_name
     if named is None:
         return Check(name="adapter_base", status="warn", details="The adapter does not say which base it was made for.")
-    same = Path(named) == job.base.folder or Path(named).name.lower() == Path(job.request.model_name).name.lower()
-    if same:
+    if run_id := merged_before(job.base.folder, adapter.folder):
+        return Check(
+            name="adapter_base",
+            status="fail",
+            details=f"This base holds the adapter already (run {run_id} merged it in): its changes would count twice.",
+            next_step=f"Give the model that it was trained on as model_name: '{named}'.",
+        )
+    if _is_named(job, named):
         return Check(name="adapter_base", status="pass", details="The adapter names this base as its own.")
     return Check(
         name="adapter_base",
         status="warn",
-        details=f"The adapter names '{Path(named).name}' as its base, not '{job.request.model_name}'; the shapes fit.",
+        details=f"The adapter names '{named}' as its base, not '{job.request.model_name}'; the shapes fit.",
         next_step="Make sure that both are the same model.",
     )
+
+
+def _is_named(job: Job, named: str) -> bool:
+    """Whether the adapter means the base: by its place where that is on this machine, since many folders of other
+    models have the same name, else by its name."""
+    if Path(named).is_absolute() and Path(named).is_dir() and Path(job.request.model_name).is_absolute():
+        return Path(named).resolve() == job.base.folder.resolve()
+    return Path(named).name.lower() == Path(job.request.model_name).name.lower()

@@ -17,6 +17,7 @@ from ..runs import index
 from ..runs.record import RunFolder, RunRecord
 from ..settings import Settings
 from .adapter import WEIGHTS
+from .request import MERGED
 
 RUNS = ".run"
 LEVELS = 3  # output_dir/adapter, output_dir/checkpoints/checkpoint-N
@@ -71,6 +72,20 @@ def find_training(adapter: Path, settings: Settings) -> Training | None:
             continue
         runs = sorted((parent / RUNS).iterdir(), reverse=True)  # a run's name begins with the time of its start
         return next((training for folder in runs if (training := _read(folder, settings))), None)
+    return None
+
+
+def merged_before(base: Path, adapter: Path) -> str | None:
+    """The run by which a merged model came to hold these very weights of an adapter; None where none is known."""
+    runs = base.parent / RUNS
+    if base.name != MERGED or not runs.is_dir():
+        return None
+    for folder in sorted(runs.iterdir(), reverse=True):
+        record = _succeeded(RunFolder(path=folder), "merge")
+        if record is None or record.resolved.get("dry_run"):
+            continue
+        held = str(adapter) in (record.resolved.get("adapter_path") or ())
+        return record.run_id if held and not _changed_since(adapter / WEIGHTS, record.created_at) else None
     return None
 
 

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import files
 from ..checks import Check
+from ..errors import ModelError
 from ..examples.chat import ChatTokenizer
 from ..models.licence import licence_files
+from ..untrusted import quote
 from .checkpoint import Checkpoint
 
 TOKENIZER_FILES = (
@@ -80,41 +83,39 @@ def kept_template_check(base: Path, adapter: Path | None) -> Check | None:
 
 
 def _end_token(folder: Path) -> Check:
-    """Make the tokenizer's end token one that generation stops at."""
-    token, number = _eos(folder)
-    if token is None or number is None:
+    """Make generation stop where the tokenizer ends a text and where the chat template ends an answer."""
+    try:
+        chat = ChatTokenizer.load(folder)
+    except ModelError:  # weights alone may be merged, too
+        chat = None
+    if chat is None or not chat.eos_ids:
         return Check(
             name="end_token",
             status="warn",
-            details="The tokenizer names no end token.",
+            details="Neither a tokenizer nor a chat template names an end token.",
             next_step="Set eos_token in tokenizer_config.json, or the model may never stop.",
         )
     path = folder / GENERATION
     generation = json.loads(path.read_bytes()) if path.is_file() else {}
     known = generation.get("eos_token_id")
     ends = known if isinstance(known, list) else [] if known is None else [known]
-    if number in ends:
-        return Check(
-            name="end_token", status="pass", details=f"Generation stops at the tokenizer's {token} ({number})."
-        )
-    _write_json(path, generation | {"eos_token_id": [*ends, number] if ends else number})
+    missing = [token for token in chat.eos_ids if token not in ends]
+    if not missing:
+        details = f"Generation stops where tokenizer and chat template end an answer: {_shown(chat, chat.eos_ids)}."
+        return Check(name="end_token", status="pass", details=details)
+    stops = [*ends, *missing]
+    _write_json(path, generation | {"eos_token_id": stops if len(stops) > 1 else stops[0]})
     return Check(
         name="end_token",
         status="warn",
-        details=f"{GENERATION} did not stop at the tokenizer's end token {token} ({number}); it was added.",
+        details=f"{GENERATION} did not stop at {_shown(chat, missing)}, with which tokenizer or chat template end an "
+        "answer; it was added.",
         next_step="Nothing, if training used this end token; otherwise remove it there.",
     )
 
 
-def _eos(folder: Path) -> tuple[str | None, int | None]:
-    path = folder / "tokenizer_config.json"
-    named: Any = json.loads(path.read_bytes()).get("eos_token") if path.is_file() else None
-    token = named.get("content") if isinstance(named, dict) else named
-    if token is None or not (folder / "tokenizer.json").is_file():
-        return token, None
-    from tokenizers import Tokenizer
-
-    return token, Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(token)
+def _shown(chat: ChatTokenizer, tokens: Sequence[int]) -> str:
+    return ", ".join(f"{quote(chat.decode([token], skip_special=False))} ({token})" for token in tokens)
 
 
 def vocabulary_check(tokenizer: Path, base: Checkpoint, grown_to: int | None) -> Check | None:

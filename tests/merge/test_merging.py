@@ -336,6 +336,30 @@ def test_end_token_that_generation_ignores_is_added(settings):
     assert json.loads((folder_of(result) / "generation_config.json").read_bytes())["eos_token_id"] == [0, 2]
 
 
+def test_generation_stops_where_the_chat_template_ends_an_answer(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    for name, ends in (("generation_config.json", 0), ("config.json", 0), ("tokenizer_config.json", "<|endoftext|>")):
+        key = "eos_token" if name.startswith("tokenizer") else "eos_token_id"
+        (base / name).write_text(json.dumps(json.loads((base / name).read_bytes()) | {key: ends}), encoding="utf-8")
+    result = merge(settings, model_name=str(base), adapter_path=adapter, output_dir=settings.roots[0] / "out")
+    check = next(check for check in result.checks if check.name == "end_token")
+    assert (check.status, "did not stop at «<|im_end|>» (2)" in check.details) == ("warn", True), check.details
+    assert json.loads((folder_of(result) / "generation_config.json").read_bytes())["eos_token_id"] == [0, 2]
+
+
+def test_another_model_in_a_folder_of_the_same_name_is_not_taken_for_the_base(settings):
+    base = model(settings)
+    adapter = make_adapter(base, settings.roots[0] / "adapter")
+    other = tiny_model(settings.roots[0] / "elsewhere" / base.name, seed=5)
+    told = {}
+    for folder in (base, other):
+        out = settings.roots[0] / f"out-{folder.parent.name}"
+        result = merge(settings, model_name=str(folder), adapter_path=adapter, output_dir=out, verify=False)
+        told[folder] = next(check.status for check in result.checks if check.name == "adapter_base")
+    assert told == {base: "pass", other: "warn"}
+
+
 def test_changed_chat_template_is_named(settings):
     from transformers import AutoTokenizer
 

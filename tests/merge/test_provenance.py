@@ -75,6 +75,20 @@ def evaluated(settings: Settings, adapter: Path) -> RunFolder:
     return folder
 
 
+def test_an_adapter_is_not_merged_twice_in_silence(settings):
+    root = settings.roots[0]
+    adapter, base = trained(settings) / "adapter", root / "base"
+    merged = folder_of(merge(settings, model_name=str(base), adapter_path=adapter, output_dir=root / "once"))
+    before = {"adapter_path": [str(adapter)], "dry_run": False}
+    run = finished_run(root / "once", "20260103-120000-merge-abcdef", before, {})
+    again = merge(settings, model_name=str(merged), adapter_path=adapter, output_dir=root / "twice", verify=False)
+    check = next(check for check in again.checks if check.name == "adapter_base")
+    assert (check.status, f"(run {run.run_id} merged it in)" in check.details) == ("fail", True), check.details
+    other = make_adapter(merged, root / "next")
+    found = merge(settings, model_name=str(merged), adapter_path=other, output_dir=root / "more", verify=False)
+    assert next(check.status for check in found.checks if check.name == "adapter_base") == "pass"
+
+
 def test_the_card_tells_base_data_training_scores_and_licence(settings):
     out, root = trained(settings), settings.roots[0]
     (root / "base" / "LICENSE").write_text("Apache License\nVersion 2.0", encoding="utf-8")
