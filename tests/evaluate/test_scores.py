@@ -58,6 +58,20 @@ def test_a_label_keeps_what_belongs_to_it(text: str, label: str):
         ("The result is -3", "-3", True),
         ("no idea", "#### 7", False),
         ("5 - 3", "3", True),
+        ("81 900 kg", "#### 81,900 kg", True),
+        ("12 900 kg", "81 900 kg", False),
+        ("It is −5", "5", False),
+        ("1.234,50 €", "$1,234.5", True),
+        ("2,5 kg", "3,5 kg", False),
+        ("0,125", "125", False),
+        ("40 m2", "99 m2", False),
+        ("40 m^{2}", "40 m", True),
+        ("3/4", "1/4", False),
+        ("1 1/2", "1.5", True),
+        ("EUR50", "50", True),
+        ("答案是42个", "42", True),
+        ("on 11/23/2026", "2026", True),
+        ("1, 2, 3", "3", True),
     ],
 )
 def test_numbers_match_by_value_wherever_they_stand(answer: str, reference: str, right: bool):
@@ -78,6 +92,21 @@ def test_json_is_equal_by_value_and_its_fields_are_counted():
 
 def test_true_and_1_are_different_json_values():
     assert not text_match.equal('{"a": true}', '{"a": 1}')
+
+
+def test_words_of_scripts_without_spaces_are_counted_by_their_signs():
+    assert scored("token_f1", ["日本の首都は大阪です。"], ["日本の首都は東京です。"]) == pytest.approx(0.8)
+    long = [f"人工智能是计算机科学的一个分支，它企图了解智能的实质{n}" for n in range(20)]
+    found = choose(long, None)
+    assert (found.kind, found.scores) == ("text", ("chrf",))
+    assert "BLEU is left out" in found.reason
+    assert choose(long, ("bleu", "chrf")).unfit == ("bleu",)
+    assert choose(["我很好，谢谢。", "是。"] * 9, None).kind != "text"
+
+
+def test_numbers_with_units_are_matched_by_number_when_asked():
+    assert choose([f"{n * 1000:,} kg" for n in range(20)], ("number_match",)).scores == ("number_match",)
+    assert choose(["kg"] * 5 + ["3 kg"] * 5, ("number_match",)).unfit == ("number_match",)
 
 
 def test_word_overlap_counts_as_squad_does():

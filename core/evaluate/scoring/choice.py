@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..result import AnswerKind
 from . import scores, text_match
+from .final_number import FINAL_MARK, final_number, is_number
 
 NEARLY_ALL = 0.9
 MAX_LABELS = 20
@@ -27,7 +28,6 @@ NEEDS: dict[str, AnswerKind] = {
     "f1": "labels",
     "json_valid": "json",
     "json_fields": "json",
-    "number_match": "numbers",
 }
 """Scores of text that mean nothing for other answers."""
 
@@ -71,21 +71,28 @@ def choose(references: Sequence[str], asked: Sequence[str] | None, tooled: Toole
         kind = "tool calls"
         others = f"; of the others, {reason}" if references else ""
         reason = f"{tooled.calling} of {tooled.calling + len(references)} reference answers call tools{others}"
-    latin = _is_latin(references)
+    foreign = _foreign(references)
     if asked is None:
         fitting = [name for name in (*FITTING["tool calls"], *FITTING[of_text]) if scores.find(name).of in there]
-        if not latin and set(ROUGE) & set(fitting):
-            fitting = [name for name in fitting if name not in ROUGE]
-            reason += "; ROUGE is left out, since it counts only words in Latin letters"
+        for why, names in foreign.items():
+            if names & set(fitting):
+                fitting = [name for name in fitting if name not in names]
+                reason += f"; {why}"
         return Choice(kind, reason, tuple(fitting), ())
     # What cannot be imported is said before anything is measured
     names = {name: scores.find(name).of for metric in asked for name in _expand(metric, there)}
-    unfit = {name for name, of in names.items() if of not in there or NEEDS.get(name, of_text) != of_text}
-    if not latin:
-        unfit |= set(ROUGE) & names.keys()
+    unfit = {name for name, of in names.items() if of not in there or not _fits(name, of_text, references)}
+    unfit |= names.keys() & set().union(*foreign.values())
     return Choice(
         kind, reason, tuple(name for name in names if name not in unfit), tuple(name for name in names if name in unfit)
     )
+
+
+def _fits(name: str, of_text: AnswerKind, references: Sequence[str]) -> bool:
+    if name == "number_match":  # of worked answers, too, and of numbers with units
+        numbered = sum(final_number(reference) is not None for reference in references)
+        return numbered >= NEARLY_ALL * len(references)
+    return NEEDS.get(name, of_text) == of_text
 
 
 def _there(references: Sequence[str], tooled: Tooled) -> set[scores.Of]:
@@ -120,16 +127,16 @@ def _kind(references: Sequence[str]) -> tuple[AnswerKind, str]:
     json_count = sum(text_match.as_json(reference) is not None for reference in references)
     if json_count >= NEARLY_ALL * n:
         return "json", f"{share(json_count)} are JSON objects or arrays"
-    marked = sum(text_match.FINAL_MARK in reference for reference in references)
+    marked = sum(FINAL_MARK in reference for reference in references)
     if marked >= NEARLY_ALL * n:
-        return "numbers", f"{share(marked)} end in a number behind {text_match.FINAL_MARK}"
+        return "numbers", f"{share(marked)} end in a number behind {FINAL_MARK}"
     labels = {text_match.label(reference) for reference in references}
     if len(labels) <= min(MAX_LABELS, n // MIN_ROWS_PER_LABEL) and all(map(_could_be_label, labels)):
         return "labels", f"the {n} reference answers are {len(labels)} short values that repeat"
-    bare = sum(text_match.is_number(reference) for reference in references)
+    bare = sum(is_number(reference) for reference in references)
     if bare >= NEARLY_ALL * n:
         return "numbers", f"{share(bare)} are a number"
-    words = median(len(reference.split()) for reference in references)
+    words = median(map(_words, references))
     if words <= SHORT_WORDS:
         return "short text", f"half of the reference answers have at most {words:g} words"
     return "text", f"half of the reference answers have at least {words:g} words"
@@ -139,7 +146,18 @@ def _could_be_label(text: str) -> bool:
     return 0 < len(text) <= MAX_LABEL_CHARACTERS and len(text.split()) <= SHORT_WORDS
 
 
-def _is_latin(references: Sequence[str]) -> bool:
-    """Whether most letters are ASCII ones, which is all that rouge-score's words are made of."""
+def _words(text: str) -> float:
+    """Words of the text; in scripts without spaces about every second sign ends one."""
+    signs = len(text_match.UNSPACED.findall(text))
+    return len(text_match.UNSPACED.sub(" ", text).split()) + signs / 2 if signs else len(text.split())
+
+
+def _foreign(references: Sequence[str]) -> dict[str, set[str]]:
+    """The scores that cannot read the script of most letters, by the reason in words."""
     letters = [character for reference in references for character in reference if character.isalpha()]
-    return sum(character.isascii() for character in letters) >= len(letters) / 2
+    found: dict[str, set[str]] = {}
+    if sum(character.isascii() for character in letters) < len(letters) / 2:
+        found["ROUGE is left out, since it counts only words in Latin letters"] = set(ROUGE)
+    if sum(text_match.UNSPACED.match(character) is not None for character in letters) > len(letters) / 2:
+        found["BLEU is left out, since it finds words by their spaces"] = {"bleu"}
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 from .. import scorers
 from ..comparison import MEAN, SHARE, Array, Statistic, rows_of
 from . import call_match, text_match
+from .final_number import final_number
 
 Texts = Sequence[str]
 Of = Literal["text", "calls", "no calls", "tools"]
@@ -113,11 +114,11 @@ def exact_match(answers: Texts, references: Texts) -> Array:
 
 @score("number_match", "Number match", SHARE)
 def number_match(answers: Texts, references: Texts) -> Array:
-    """1 where the final number of the answer equals that of the reference; see `text_match.final_number`."""
+    """1 where the final number of the answer equals that of the reference; see `final_number`."""
 
     def same(answer: str, reference: str) -> bool:
-        number = text_match.final_number(answer)
-        return number is not None and number == text_match.final_number(reference)
+        number = final_number(answer)
+        return number is not None and number == final_number(reference)
 
     return _share(same, answers, references)
 

@@ -1,14 +1,15 @@
-"""What a text says, for scores: a label, a final number, JSON fields, words."""
+"""What a text says, for scores: a label, JSON fields, words."""
 
 import json
 import re
 import unicodedata
 from collections import Counter
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-NUMBER = re.compile(r"(?:(?<![\w)])[-+])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?%?")
-FINAL_MARK = "####"  # GSM8K writes its result behind it
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""A sign of a script that puts no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 
 
 def plain(text: str) -> str:
@@ -31,27 +32,6 @@ def _is_outer(character: str) -> bool:
     """Whether it can stand around a label without belonging to it; "c#", "5%" and "+" keep theirs."""
     kind = unicodedata.category(character)
     return kind in ("Pi", "Pf", "Ps", "Pe", "Zs") or character == "`" or (kind == "Po" and character not in "#%&@/\\")
-
-
-def final_number(text: str) -> Decimal | None:
-    """The number behind the last "####", else the last number of the text; None without one.
-
-    Thousands separators go; 5% is 5.
-    """
-    tail = text.rpartition(FINAL_MARK)[2] if FINAL_MARK in text else text
-    found = NUMBER.findall(tail)
-    if not found:
-        return None
-    wanted = found[0] if FINAL_MARK in text else found[-1]
-    try:
-        return Decimal(wanted.replace(",", "").rstrip("%"))
-    except InvalidOperation:
-        return None
-
-
-def is_number(text: str) -> bool:
-    """Whether the whole text is one number, a currency sign allowed."""
-    return NUMBER.fullmatch(text.strip().lstrip("$€£")) is not None
 
 
 def as_json(text: str) -> Any | None:
@@ -101,8 +81,12 @@ def equal(answer: str, reference: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """The words as SQuAD's scorer sees them: no case, no punctuation, no English articles."""
+    """The words as SQuAD's scorer sees them: no case, no punctuation, no English articles.
+
+    Where words have no spaces between them each sign is one, as CMRC's scorer has it for Chinese.
+    """
     bare = "".join(c for c in text.casefold() if not unicodedata.category(c).startswith("P"))
+    bare = UNSPACED.sub(r" \g<0> ", bare)
     return [word for word in bare.split() if word not in ("a", "an", "the")]
 
 
