@@ -18,7 +18,9 @@ def next_steps(request: TrainRequest, result: TrainResult) -> tuple[NextStep, ..
     """After a dry run train; after a training evaluate it, then merge it."""
     if request.dry_run:
         same = request.model_dump(mode="json", exclude={"dry_run"}, exclude_defaults=True)
-        return (NextStep(tool="train", arguments=same, why="The plan stands: train."),)
+        failed = ", ".join(check.name for check in result.checks if check.status == "fail")
+        why = f"Once this is mended: {failed}." if failed else "The plan stands: train."
+        return (NextStep(tool="train", arguments=same, why=why),)
     tuned = result.adapter_path or result.model_path or ""
     beside = {name: str(request.output_dir.parent / name) for name in ("evaluation", "merged")}
     evaluate = {

@@ -1,5 +1,6 @@
 """The Training Progress Report."""
 
+from ..checks import CheckStatus
 from ..reports.markdown import check_table, duration, number, table
 from ..reports.report import Figure, Report
 from .comparison import comparison_figures, comparison_section
@@ -38,7 +39,7 @@ NAMES = {
 
 def report(result: TrainResult) -> Report:
     """The report of a training or, after a dry run, of its plan."""
-    finding = _plan_finding(result.plan) if result.plan else _finding(result)
+    finding = _plan_finding(result, result.plan) if result.plan else _finding(result)
     parts = [
         f"# {TITLE}\n",
         f"{finding}\n",
@@ -88,19 +89,31 @@ def _finding(result: TrainResult) -> str:
     planned = result.configuration.effective.max_steps
     if planned and steps < planned:
         text += f" It ended early, {planned} steps were planned: validation loss had stopped falling."
-    failed = [check.name for check in result.checks if check.status == "fail"]
-    if failed:
-        text += f" **Do not trust the result: {', '.join(failed)} failed.**"
+    if failed := _named(result, "fail"):
+        text += f" **Do not trust the result: {failed} failed.**"
     if result.diagnosis:
         text += f" Noticed: {'; '.join(one.symptom.lower() for one in result.diagnosis)}."
-    return text
+    return text + _warned(result)
 
 
-def _plan_finding(plan: Plan) -> str:
-    return (
+def _plan_finding(result: TrainResult, plan: Plan) -> str:
+    text = (
         f"Dry run, nothing was written. **{plan.steps} steps would take about {duration(plan.time_s)} and "
         f"{plan.memory_gb:.1f} GB of memory** ({plan.memory_available_gb:.1f} GB are available)."
     )
+    if failed := _named(result, "fail"):
+        text += f" **Mend this before training: {failed}.**"
+    return text + _warned(result)
+
+
+def _warned(result: TrainResult) -> str:
+    warned = _named(result, "warn")
+    return f" Checks that warn: {warned}." if warned else ""
+
+
+def _named(result: TrainResult, status: CheckStatus) -> str:
+    """The checks of a status, by name."""
+    return ", ".join(check.name for check in result.checks if check.status == status)
 
 
 def _configuration(result: TrainResult) -> str:

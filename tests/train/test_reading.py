@@ -83,3 +83,14 @@ def test_the_next_calls_can_be_made_as_they_are(bench: Bench):
     dry = bench.request(dry_run=True)
     (again,) = next_steps(dry, bench.train("plan", dry_run=True))
     assert TrainRequest.model_validate(again.arguments) == dry.model_copy(update={"dry_run": False})
+
+
+def test_a_dry_run_says_first_which_checks_did_not_pass(bench: Bench):
+    cut = {"max_seq_length": 30, "max_steps": 40}
+    result = bench.train(dry_run=True, hyperparameters=cut)
+    finding = report(result).markdown.split("\n")[2]
+    assert finding.endswith(
+        "**Mend this before training: Truncation, End of turn.** Checks that warn: Validation data, Learning rate."
+    )
+    (again,) = next_steps(bench.request(dry_run=True, hyperparameters=cut), result)
+    assert again.why == "Once this is mended: Truncation, End of turn."
