@@ -59,7 +59,7 @@ def check_table(checks: Iterable[Check]) -> str:
 
 def shorten(markdown: str, limit: int, whole: str) -> str:
     """The report in about `limit` characters: tables lose their middle first, then quoted texts their end, then
-    sections that do not fit go.
+    the longest sections their last parts, or go: so what is short and last, as advice is, stays.
 
     Args:
         markdown: The report.
@@ -75,14 +75,27 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
         shorter = FENCED.sub(partial(_short_fence, size), shorter)
     if len(shorter) <= limit:
         return shorter
-    sections = shorter.split("\n## ")
-    kept, left_out = sections[0], []
-    for section in sections[1:]:
-        if len(kept) + len(section) > limit:
-            left_out.append(section.split("\n", 1)[0])
-        else:
-            kept += "\n## " + section
-    return kept.rstrip()[:limit] + f"\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
+    first, *sections = shorter.split("\n## ")
+    left_out = []
+    while sections and (over := len("\n## ".join((first, *sections))) - limit) > 0:
+        longest = max(range(len(sections)), key=lambda place: (len(sections[place]), place))
+        name = sections[longest].split("\n", 1)[0]
+        kept = _beginning(sections[longest], len(sections[longest]) - over)
+        left_out.append(f"the end of {name}" if kept else name)
+        sections[longest : longest + 1] = [kept] if kept else []
+    text = "\n## ".join((first[:limit].rstrip(), *sections)).rstrip()
+    return f"{text}\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
+
+
+def _beginning(section: str, room: int) -> str:
+    """As many of the section's parts as there is room for; nothing where that is not even the first."""
+    first, *parts = section.split("\n### ")
+    kept = first
+    for part in parts:
+        if len(kept) + len(part) + len("\n### ") > room:
+            break
+        kept += "\n### " + part
+    return kept.rstrip() + "\n" if parts and len(kept) < room else ""
 
 
 def _short_fence(size: int, block: re.Match[str]) -> str:

@@ -91,7 +91,9 @@ PAGE = """<!doctype html>
 <title>{title}</title><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 body {{ color: #1d2330; background: #fff; }}
+body {{ overflow-wrap: break-word; }} code {{ overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
+table {{ display: block; width: fit-content; max-width: 100%; overflow-x: auto; overflow-wrap: normal; }}
 th, td {{ border: 1px solid #d5d9e2; padding: .3rem .7rem; text-align: left; vertical-align: top; }}
 th {{ background: #f2f4f8; }} pre {{ background: #f6f7fa; padding: .8rem; overflow-x: auto; white-space: pre-wrap; }}
 figure {{ margin: 1.5rem 0; }} img {{ max-width: 100%; }} figcaption {{ color: #5b6477; }}

@@ -1,6 +1,7 @@
 """Reports as text: cells that cannot break a table, and a short form that says what it left out."""
 
 from faion_finetuner.core.reports.markdown import bytes_size, number, percent, shorten, table
+from faion_finetuner.core.reports.report import to_html
 from faion_finetuner.core.untrusted import fence, quote
 
 LONG_TABLE = "# R\n\nFinding.\n\n## Numbers\n\n" + table(("step", "loss"), ((n, n / 7) for n in range(500)))
@@ -41,6 +42,21 @@ def test_sections_that_do_not_fit_are_named():
     assert "b" * 900 not in short
     assert "## Three" in short
     assert "*Left out here: Two. Whole report: r.md*" in short
+
+
+def test_the_longest_section_loses_its_last_parts_so_that_the_advice_at_the_end_stays():
+    parts = "".join(f"\n\n### Example {n}\n\n{'x' * 300}" for n in range(6))
+    report = f"# R\n\nFinding.\n\n## Samples\n\nDrawn.{parts}\n\n## Check\n\n{'c' * 200}\n\n## Advice\n\nDo it.\n"
+    short = shorten(report, 1000, "r.md")
+    assert short.count("### Example") == 2
+    assert short.index("### Example 1") < short.index("## Check") < short.index("Do it.")
+    assert "*Left out here: the end of Samples. Whole report: r.md*" in short
+
+
+def test_a_page_is_no_wider_than_a_phone_since_wide_tables_scroll_within_it():
+    page = to_html("R", table(("a",), [("b",)]))
+    assert "table { display: block; width: fit-content; max-width: 100%; overflow-x: auto;" in page
+    assert "code { overflow-wrap: anywhere; }" in page
 
 
 def test_untrusted_text_cannot_leave_its_fence_or_its_quotes():
