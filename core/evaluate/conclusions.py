@@ -115,7 +115,7 @@ def _verdict(result: EvaluateResult) -> Finding:
     for verdict in ("improved", "regressed"):
         if verdict in deciding:
             return verdict
-    return "too few items" if "too few items" in deciding else "no evidence"
+    return "too few items" if deciding and set(deciding) == {"too few items"} else "no evidence"
 
 
 def _recommendations(result: EvaluateResult) -> list[str]:

@@ -119,3 +119,20 @@ def test_form_counts_where_it_got_worse_where_more_is_better_or_where_nothing_el
     assert scored(("json_valid", "improved"), ("exact_match", "improved")).verdict == "improved"
     assert scored(("json_valid", "improved"), ("exact_match", "regressed")).verdict == "mixed"
     assert scored(("json_valid", "improved")).verdict == "improved"
+
+
+def test_scores_of_few_rows_do_not_speak_for_those_of_enough():
+    rows = (
+        ScoreRow(name="held-out rows", metric="tool_match", base=0.2, finetuned=0.3, delta=0.1, p_value=0.4, n=40,
+                 verdict="no evidence"),
+        ScoreRow(name="held-out rows", metric="token_f1", base=0.2, finetuned=0.1, delta=-0.1, p_value=0.06, n=5,
+                 verdict="too few items"),
+    )  # fmt: skip
+    result = draw(drawn("regressed").model_copy(update={"scores": rows}), NOTHING, NOTHING)
+    assert result.verdict == "no evidence"
+    headline = report(result).headline
+    assert "predicts the held-out answers worse" in headline
+    assert "Tool calls right rose" in headline
+    assert "Token F1" not in headline
+    few = draw(drawn("regressed").model_copy(update={"scores": rows[1:]}), NOTHING, NOTHING)
+    assert few.verdict == "too few items"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from ...models.source import hosted_id
 from ...reports.markdown import bytes_size, table
 from ...reports.report import Figure, Report
+from ..comparison import MIN_ITEMS
 from ..result import EvaluateResult, Generations, ScoreRow
 from . import breakdown, figure, judged, likelihood, regression, samples, wording
 
@@ -115,7 +116,7 @@ def _main_numbers(result: EvaluateResult) -> str:
     told = []
     if result.scores:
         both = " for both" if result.finetuned_path else ""
-        row = min(result.scores, key=lambda row: 1.0 if row.p_value is None else row.p_value)
+        row = min(result.scores, key=lambda row: (row.n < MIN_ITEMS, 1.0 if row.p_value is None else row.p_value))
         same = f"{wording.label(row)}: {wording.value(row, row.base)}{both}."
         told.append(wording.change(row) if row.delta else same)
     if (found := result.perplexity) is not None and found.base is not None:
