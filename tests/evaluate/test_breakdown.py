@@ -43,7 +43,7 @@ def test_labels_are_counted_and_every_picture_is_in_the_page(
     rows = [
         {"messages": [{"role": "user", "content": f"Kind {n}?"}, {"role": "assistant", "content": kind}]}
         for n in range(5)
-        for kind in ("red", "a rather long $5 <b>")
+        for kind in ("Red!", "a rather long $5 <b>")
     ]
     data = write_rows(settings.roots[0] / "rows.jsonl", rows)
     folder = evaluations.finish("out", model_name=str(base_folder), finetuned_path=adapter_folder, data_path=data)
@@ -51,7 +51,7 @@ def test_labels_are_counted_and_every_picture_is_in_the_page(
     assert result.breakdown is not None
     found = result.breakdown.confusion
     assert found is not None
-    assert found.labels == ("a rather long $5 <b>", "red")
+    assert found.labels == ("a rather long $5 <b>", "Red!")
     assert [sum(row) for row in found.base] == [5, 5]
     assert found.finetuned is not None
     assert [sum(row) for row in found.finetuned] == [5, 5]

@@ -25,7 +25,7 @@ def saying(*texts: str) -> Measured:
 @pytest.mark.parametrize(
     ("answers", "status", "end"),
     [
-        (["praise"] * 60, "warn", "right in 36 of 60 rows; always answering «praise» would be right in 36."),
+        (["praise"] * 60, "warn", "right in 36 of 60 rows; always answering «Praise» would be right in 36."),
         (["praise"] * 18 + ["complaint"] * 42, "warn", "right in 36, so better than that is not proven."),
         (["praise"] * 30 + ["complaint"] * 30, "pass", "right in 36."),
     ],

@@ -57,6 +57,7 @@ def _loss(items: Sequence[ItemLikelihood], chosen: np.ndarray) -> float:
 def _confusion(subject: Subject, base: Measured, finetuned: Measured | None) -> Confusion:
     right = [text_match.label(subject.references[i]) for i in subject.asked]
     labels = sorted(set(right))
+    spelled = text_match.spelled(subject.references[i] for i in subject.asked)
 
     def counts(one: Measured) -> tuple[tuple[int, ...], ...]:
         table = np.zeros((len(labels), len(labels) + 1), dtype=int)
@@ -66,7 +67,7 @@ def _confusion(subject: Subject, base: Measured, finetuned: Measured | None) -> 
         return tuple(map(tuple, table.tolist()))
 
     return Confusion(
-        labels=tuple(clean(label, LABEL_CHARACTERS) for label in labels),
+        labels=tuple(clean(spelled[label], LABEL_CHARACTERS) for label in labels),
         base=counts(base),
         finetuned=counts(finetuned) if finetuned else None,
     )

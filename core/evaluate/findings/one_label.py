@@ -19,6 +19,7 @@ def check(subject: Subject, finetuned: Measured | None, seed: int) -> tuple[Chec
     if finetuned is None or not labelled or len(subject.asked) < MIN_ITEMS:
         return ()
     labels = [text_match.label(subject.references[i]) for i in subject.asked]
+    spelled = text_match.spelled(subject.references[i] for i in subject.asked)
     ((most, count),) = Counter(labels).most_common(1)
     right = [text_match.label(answer.text) == label for answer, label in zip(finetuned.answers, labels, strict=True)]
     found = compare(SHARE, rows_of([label == most for label in labels]), rows_of(right), seed)
@@ -27,7 +28,7 @@ def check(subject: Subject, finetuned: Measured | None, seed: int) -> tuple[Chec
     n = len(labels)
     details = (
         f"The fine-tuned model is right in {sum(right)} of {n} rows; "
-        f"always answering {quote(most)} would be right in {count}"
+        f"always answering {quote(spelled[most])} would be right in {count}"
     )
     if found.delta > 0 and found.p_value < ALPHA:
         return (Check(name="beats_one_label", status="pass", details=f"{details}."),)

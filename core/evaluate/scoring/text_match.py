@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 UNSPACED = re.compile(
@@ -26,6 +27,14 @@ def label(text: str) -> str:
     while end > start and _is_outer(whole[end - 1]):
         end -= 1
     return whole[start:end] or whole
+
+
+def spelled(references: Iterable[str]) -> dict[str, str]:
+    """Each label as the first reference that names it writes it."""
+    found: dict[str, str] = {}
+    for reference in references:
+        found.setdefault(label(reference), plain(reference))
+    return found
 
 
 def _is_outer(character: str) -> bool:
