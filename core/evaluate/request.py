@@ -21,6 +21,7 @@ from .result import Judge
 
 ENDPOINT = (KEY, BASE_URL)
 PAGE = "judge.html"  # for people who judge
+TO_PREPARE = frozenset((".csv", ".tsv", ".parquet", ".arrow", ".xlsx", ".txt", ".md"))  # held-out rows that are no JSON
 RESULTS = ("adapter", "model", "merged")  # what train and merge leave in their output_dir
 
 METRICS = (
@@ -194,6 +195,11 @@ def is_adapter(folder: Path) -> bool:
 
 def _data(path: Path, settings: Settings) -> Path:
     found = paths.existing(path, settings, "data_path")
+    if found.is_file() and found.suffix.lower() in TO_PREPARE:
+        raise InputError(
+            f"data_path '{path}' is a table or text, and evaluate reads JSON Lines.",
+            "Run prepare on it with valid_fraction 0, and give the train.jsonl that it writes as data_path.",
+        )
     if found.is_file():
         return found
     if (found / "valid.jsonl").is_file():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from faion_finetuner.core.errors import InputError
 
 from tests.evaluate.world import World, statuses
 from tests.tiny import tiny_model
@@ -21,3 +22,12 @@ def test_an_adapter_on_another_base_than_its_own_is_named(
     (check,) = (check for check in result.checks if check.name == "adapter_base")
     assert check.status == "warn"
     assert f"names «{base_folder.name}» as its base, not '{other}'" in check.details
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.TSV", "rows.parquet"])
+def test_a_table_of_held_out_rows_is_sent_to_prepare_before_anything_starts(world: World, base_folder: Path, name: str):
+    data = world.settings.roots[0] / name
+    data.write_text("question,answer\n1+1,2\n")
+    with pytest.raises(InputError, match="evaluate reads JSON Lines") as caught:
+        world.run(model_name=str(base_folder), data_path=data)
+    assert "prepare on it with valid_fraction 0" in caught.value.next_step
