@@ -60,7 +60,7 @@ def test_a_label_keeps_what_belongs_to_it(text: str, label: str):
         ("5 - 3", "3", True),
         ("81 900 kg", "#### 81,900 kg", True),
         ("12 900 kg", "81 900 kg", False),
-        ("It is −5", "5", False),
+        ("It is \u22125", "5", False),
         ("1.234,50 €", "$1,234.5", True),
         ("2,5 kg", "3,5 kg", False),
         ("0,125", "125", False),
@@ -96,12 +96,12 @@ def test_true_and_1_are_different_json_values():
 
 def test_words_of_scripts_without_spaces_are_counted_by_their_signs():
     assert scored("token_f1", ["日本の首都は大阪です。"], ["日本の首都は東京です。"]) == pytest.approx(0.8)
-    long = [f"人工智能是计算机科学的一个分支，它企图了解智能的实质{n}" for n in range(20)]
+    long = [f"人工智能是计算机科学的一个分支它企图了解智能的实质{n}" for n in range(20)]
     found = choose(long, None)
     assert (found.kind, found.scores) == ("text", ("chrf",))
     assert "BLEU is left out" in found.reason
     assert choose(long, ("bleu", "chrf")).unfit == ("bleu",)
-    assert choose(["我很好，谢谢。", "是。"] * 9, None).kind != "text"
+    assert choose(["我很好谢谢。", "是。"] * 9, None).kind != "text"
 
 
 def test_numbers_with_units_are_matched_by_number_when_asked():

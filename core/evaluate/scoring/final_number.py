@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 FINAL_MARK = "####"  # GSM8K writes its result behind it
-SPACE = "[ \u00a0\u2009\u202f'’]"  # between thousands: as in French or Russian, and in Switzerland
+SPACE = "[ \u00a0\u2009\u202f'\u2019]"  # between thousands: as in French or Russian, and in Switzerland
 SHAPES = (
     r"(?<!\d/)(?:\d+ )?\d+/[1-9]\d*(?![\d/])",  # 3/4 and 1 1/2, no date
     r"[1-9]\d{0,2}(?:\.\d{3})+,\d+",  # 1.234,50
@@ -16,7 +16,7 @@ SHAPES = (
     r"\.\d+",
 )
 NUMBER = re.compile(
-    rf"(?P<sign>(?<![\w)])[-+−])?(?P<size>{'|'.join(SHAPES)})(?:[eE](?P<exponent>[-+]?\d{{1,3}})(?!\d))?%?"
+    rf"(?P<sign>(?<![\w)])[-+\u2212])?(?P<size>{'|'.join(SHAPES)})(?:[eE](?P<exponent>[-+]?\d{{1,3}})(?!\d))?%?"
 )
 POWER = re.compile(r"(?:\^|\*\*)\{?$")
 
@@ -27,7 +27,7 @@ def final_number(text: str) -> Fraction | None:
     Thousands separators go; 5% is 5, 2,5 is 2.5. Digits that belong to a word or unit (m2, CO2, s^-1) count only
     where there are no others.
     """
-    before, mark, behind = text.rpartition(FINAL_MARK)
+    _, mark, behind = text.rpartition(FINAL_MARK)
     tail = behind if mark else text
     found = list(NUMBER.finditer(tail))
     alone = [one for one in found if not _is_glued(tail[: one.start()])] or found
@@ -48,7 +48,7 @@ def _is_glued(before: str) -> bool:
 
 
 def _value(found: re.Match[str]) -> Fraction:
-    sign = -1 if found["sign"] in ("-", "−") else 1
+    sign = -1 if found["sign"] in ("-", "\u2212") else 1
     return sign * _size(found["size"]) * Fraction(10) ** int(found["exponent"] or 0)
 
 
