@@ -128,7 +128,7 @@ def _said(subject: Subject, one: Measured, place: int) -> str:
 def _shown(samples: list[Sample], subject: Subject, request: EvaluateRequest) -> tuple[Sample, ...]:
     """Some drawn at random, then some of those that only one model got right; these alone say so."""
     drawn = [samples[i].model_copy(update={"flip": None}) for i in subject.shown]
-    return tuple(map(_shortened, (*drawn, *flips.chosen(samples, request.samples))))
+    return tuple(map(_shortened, (*drawn, *flips.chosen(samples, request.samples, subject.shown))))
 
 
 def _readable(example: Example) -> str:

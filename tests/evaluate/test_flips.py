@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faion_finetuner.core.evaluate.findings import flips
 from faion_finetuner.core.evaluate.reporting.report import report
-from faion_finetuner.core.evaluate.result import EvaluateResult
+from faion_finetuner.core.evaluate.result import EvaluateResult, Sample
 from faion_finetuner.core.models.generate import Generation
 from faion_finetuner.core.settings import Settings
 
@@ -53,3 +54,9 @@ def test_flips_are_counted_and_their_texts_shown_lost_ones_first(
     assert "**Wrong by the base, right by the fine-tuned model** (accuracy): 3 of 4" in text
     assert "| +4 -1 |" in text
     assert text.index("### Lost 1") < text.index("### Gained 1")
+
+
+def test_a_flip_that_is_not_shown_as_drawn_is_shown_rather_than_one_that_is():
+    samples = [Sample(prompt=f"Row {n}?", reference="a", base="b", finetuned="a", flip="gained") for n in range(4)]
+    assert [one.prompt for one in flips.chosen(samples, 2, (0, 2))] == ["Row 1?", "Row 3?"]
+    assert [one.prompt for one in flips.chosen(samples, 3, (0, 2))] == ["Row 1?", "Row 3?", "Row 0?"]

@@ -104,3 +104,9 @@ def test_what_is_better_is_not_shipped_while_a_capability_fell(status: str):
     before, after = measured({}), measured({})
     said = conclusions.draw(result, before, after).recommendations[0]
     assert ("items). Ship it: " if status == "ok" else "items). Settle what follows; then ship it: ") in said
+
+
+def test_a_benchmark_with_two_metrics_is_told_by_each_metric_and_not_twice_alike():
+    two = [benchmark(-0.4, -0.1, -0.3).model_copy(update={"metric": metric}) for metric in ("acc", "acc_norm")]
+    rows = gate.rows(measured({}), measured({}), (*two, two[0].model_copy(update={"name": "other"})), margin=0.1)
+    assert [row.capability for row in rows[-3:]] == ["quiz (acc)", "quiz (acc_norm)", "other"]

@@ -40,7 +40,11 @@ def _flip(was_right: bool, is_right: bool) -> Flip | None:
     return "gained" if is_right else "lost"
 
 
-def chosen(samples: Sequence[Sample], most: int) -> Iterator[Sample]:
-    """The first rows that were lost, then the first that were gained, at most so many of each."""
+def chosen(samples: Sequence[Sample], most: int, drawn: Sequence[int] = ()) -> Iterator[Sample]:
+    """The first rows that were lost, then the first that were gained, at most so many of each.
+
+    Rows that are shown already, as drawn, are taken last.
+    """
     for kind in ORDER:
-        yield from [sample for sample in samples if sample.flip == kind][:most]
+        places = [place for place, sample in enumerate(samples) if sample.flip == kind]
+        yield from (samples[place] for place in sorted(places, key=lambda place: place in drawn)[:most])

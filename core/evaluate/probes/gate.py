@@ -4,6 +4,7 @@ A capability is kept when the whole 95% interval of its difference lies above mi
 the lower end of a two-sided 95% interval), not when a loss happens not to be significant: few questions prove nothing.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ..comparison import ALPHA, SHARE, Array, compare, rows_of
@@ -21,13 +22,15 @@ def rows(
 ) -> tuple[RegressionRow, ...]:
     """The probes together and by capability, then the benchmarks that count right answers."""
     after = finetuned.probes if finetuned else ()
+    counting = [row for row in benchmarks if row.higher_is_better and row.base is not None and 0 <= row.base <= 1]
+    metrics = Counter(row.name for row in counting)
     return (
         _probed(TOGETHER, base.probes, after, margin),
         *(_probed(name, _of(name, base.probes), _of(name, after), margin) for name in CAPABILITIES),
         *(
             _gated(
                 RegressionRow(
-                    capability=row.name,
+                    capability=row.name if metrics[row.name] == 1 else f"{row.name} ({row.metric})",
                     base=row.base,
                     finetuned=row.finetuned,
                     delta=row.delta,
@@ -37,8 +40,7 @@ def rows(
                 ),
                 margin,
             )
-            for row in benchmarks
-            if row.higher_is_better and row.base is not None and 0 <= row.base <= 1
+            for row in counting
         ),
     )
 
