@@ -7,7 +7,7 @@ from ..models.source import hosted_id
 from .comparison import MIN_ITEMS
 from .measured import Measured
 from .reporting.wording import better_formed, change, predicts, predicts_worse, trained_too_much
-from .request import is_gguf
+from .request import is_adapter, is_gguf
 from .result import EvaluateResult, Finding, Generations, ScoreRow
 
 CUT_SHARE = 0.05  # of the fine-tuned model's answers; a model that learned its end token is rarely cut
@@ -176,6 +176,8 @@ def _ship(result: EvaluateResult) -> str:
         return f"{first}{use} it: ask the provider for the model {name}."
     if _is_gguf(result):
         return f"{first}{ship} it: serve this file."
+    if result.finetuned_path is not None and not is_adapter(Path(result.finetuned_path)):
+        return f"{first}{ship} it: the folder holds a whole model, to be served as it is."
     return f"{first}{ship} it: call merge with this adapter, and export the GGUF you need."
 
 

@@ -11,6 +11,8 @@ from faion_finetuner.core.evaluate.request import EvaluateRequest, resolve
 from faion_finetuner.core.models.load import load_tokenizer
 from faion_finetuner.core.settings import Settings
 
+from tests.evaluate.published import ARC, jsonl, put
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft 0.21 asks transformers 5 by the old name
 )
@@ -127,6 +129,14 @@ def test_a_task_without_its_data_names_benchmarks_dir(tmp_path: Path, tasks_dir:
     with pytest.raises(DataError, match="colours") as refused:
         benchmarks(tmp_path, base_folder, Asking(("colours",), tasks_dir))
     assert "benchmarks_dir" in refused.value.next_step
+
+
+@pytest.mark.usefixtures("few_tasks", "tasks_dir")
+def test_of_several_tasks_those_without_data_are_named_alone(tmp_path: Path, base_folder: Path):
+    put(tmp_path / "published", "arc_easy.jsonl", jsonl(ARC))
+    with pytest.raises(DataError, match="data of hellaswag cannot be loaded") as refused:
+        benchmarks(tmp_path, base_folder, Asking(("arc_easy", "hellaswag"), tmp_path / "published"))
+    assert refused.value.next_step.startswith(f"Put into benchmarks_dir '{tmp_path / 'published'}'")
 
 
 def test_a_template_in_a_task_file_cannot_reach_python(tmp_path: Path, tasks_dir: Path, models: Any, base_folder: Path):

@@ -37,6 +37,15 @@ def test_a_proven_change_in_perplexity_is_not_called_no_difference(verdict: Verd
     assert predicts in result.recommendations[0]
 
 
+def test_a_whole_model_is_shipped_as_it_is_and_an_adapter_through_merge(tmp_path: Path):
+    better = drawn("improved")
+    score = better.scores[0].model_copy(update={"finetuned": 9, "delta": 6, "verdict": "improved"})
+    whole = better.model_copy(update={"scores": (score,), "finetuned_path": str(tmp_path)})
+    assert draw(whole, NOTHING, NOTHING).recommendations[0].endswith("a whole model, to be served as it is.")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "call merge with this adapter" in draw(whole, NOTHING, NOTHING).recommendations[0]
+
+
 def test_no_difference_at_all_is_said_to_be_none():
     result = drawn("no evidence")
     assert report(result).headline.startswith("No difference beyond chance was found.")

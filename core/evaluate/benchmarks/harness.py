@@ -8,6 +8,7 @@ import shutil
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,8 @@ from .scores import BenchmarkScore
 
 log = logging.getLogger(__name__)
 
-OFFLINE = (
-    "Give benchmarks_dir: a folder with the benchmark's published files, or with lm-eval task files (YAML) whose "
-    "data_files lie on this machine; or run once with access to the hub so that its cache holds the data."
-)
+FILES = "the benchmark's published files, or lm-eval task files (YAML) whose data_files lie on this machine"
+HUB = "or run once with access to the hub so that its cache holds the data."
 
 
 @dataclass(frozen=True)
@@ -71,30 +70,38 @@ class Benchmarks:
         scratch.mkdir(parents=True, exist_ok=True)
         self._cache = scratch / ".cache"
         weakref.finalize(self, shutil.rmtree, self._cache, ignore_errors=True)
-        self._data, manager = self._manager(tasks.TaskManager)
+        self._data, local, manager = self._manager(tasks.TaskManager)
         _refuse_unknown(asking.names, manager.all_tasks)
-        with self._inside():
-            self._loaded: Any = _load(manager, asking.names)
+        with self._inside(), self._told_of_data(local):
+            self._loaded: Any = manager.load(list(asking.names))
         self.names = tuple(one for name in asking.names for one in _scored(name, manager, self._loaded["groups"]))
         for task in self._loaded["tasks"].values():
             _settle_examples(task, asking.num_fewshot)
             _build_once(task)
         self._encoded: dict[Any, Any] = {}
 
-    def _manager(self, make: Any) -> tuple[dict[str, Data], Any]:
-        """What was made of published data, and lm-eval's view of all tasks.
+    def _manager(self, make: Any) -> tuple[dict[str, Data], set[str], Any]:
+        """What was made of published data, the tasks that lie in the folder, and lm-eval's view of all tasks.
 
         That of the local ones alone where they suffice, since reading all that lm-eval brings takes seconds.
         """
         folder, names = self.asking.folder, set(self.asking.names)
         if folder is None:
-            return {}, make()
+            return {}, set(), make()
         own = make(include_path=str(folder), include_defaults=False) if any(folder.rglob("*.yaml")) else None
         missing = [name for name in self.asking.names if own is None or name not in own.all_tasks]
         made = ready_tasks.make(missing, folder, self.scratch, self._cache) if missing else {}
         places = [str(self.scratch), *([str(folder)] if own else [])]
         local = make(include_path=places, include_defaults=False)
-        return made, local if names <= set(local.all_tasks) else make(include_path=places)
+        found = set(local.all_tasks)
+        return made, found, local if names <= found else make(include_path=places)
+
+    def _told_of_data(self, local: set[str]) -> AbstractContextManager[None]:
+        """Blame what is not in the folder for data that cannot be had; each of the tasks where all are."""
+        names = [name for name in self.asking.names if name not in local] or self.asking.names
+        folder = self.asking.folder
+        where = f"Put into benchmarks_dir '{folder}'" if folder else "Give benchmarks_dir, a folder with"
+        return _told(f"data of {', '.join(names)} cannot be loaded", f"{where} {FILES}; {HUB}")
 
     def measure(
         self, model: Any, side: str, on_batch: Callable[[int], None] = lambda _: None
@@ -194,11 +201,6 @@ def _scored(name: str, manager: Any, groups: dict[str, Any]) -> list[str]:
 
 def _members(name: str, tasks: dict[str, Any], groups: dict[str, Any]) -> list[Any]:
     return groups[name].get_all_tasks() if name in groups else [tasks[name]]
-
-
-def _load(manager: Any, names: tuple[str, ...]) -> Any:
-    with _told(f"data of {', '.join(names)} cannot be loaded", OFFLINE):
-        return manager.load(list(names))
 
 
 def _settle_examples(task: Any, wanted: int | None) -> None:
