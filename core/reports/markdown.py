@@ -83,7 +83,7 @@ def shorten(markdown: str, limit: int, whole: str) -> str:
         kept = _beginning(sections[longest], len(sections[longest]) - over)
         left_out.append(f"the end of {name}" if kept else name)
         sections[longest : longest + 1] = [kept] if kept else []
-    text = "\n## ".join((first[:limit].rstrip(), *sections)).rstrip()
+    text = "\n## ".join((first[:limit].rstrip() + "\n", *sections)).rstrip()
     return f"{text}\n\n*Left out here: {', '.join(left_out) or 'the rest'}. Whole report: {whole}*\n"
 
 

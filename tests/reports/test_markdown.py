@@ -48,6 +48,7 @@ def test_the_longest_section_loses_its_last_parts_so_that_the_advice_at_the_end_
     parts = "".join(f"\n\n### Example {n}\n\n{'x' * 300}" for n in range(6))
     report = f"# R\n\nFinding.\n\n## Samples\n\nDrawn.{parts}\n\n## Check\n\n{'c' * 200}\n\n## Advice\n\nDo it.\n"
     short = shorten(report, 1000, "r.md")
+    assert short.startswith("# R\n\nFinding.\n\n## Samples\n\nDrawn.\n")
     assert short.count("### Example") == 2
     assert short.index("### Example 1") < short.index("## Check") < short.index("Do it.")
     assert "*Left out here: the end of Samples. Whole report: r.md*" in short
