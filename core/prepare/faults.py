@@ -1,13 +1,11 @@
 """What a row loses on its way through the model's chat template, and what the template adds to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import orjson
-
-from ..examples.chat import ChatTokenizer, tools_of
+from ..examples.chat import ChatTokenizer
 from ..examples.mask import Marked
 from ..examples.template import REASONING_FIELDS
+from ..examples.tool_names import loses_tools
 from ..examples.types import ChatExample, Example, Message
 
 FAULTS = {
@@ -56,10 +54,8 @@ def _lost(example: ChatExample, text: str, places: Sequence[tuple[int, int] | No
         whole = [message for message in missing if not _only_reasoning_lost(message, text)]
         yield from sorted({f"text_missing_{message.role}" for message in whole})
         cut_reasoning = len(whole) < len(missing)
-    if "tools" in example.fields or any(message.tool_calls for message in example.messages):
-        names = _tool_names(example)
-        if not names <= _found(names, text):
-            yield "tools_lost"
+    if loses_tools(example, text):
+        yield "tools_lost"
     if cut_reasoning or not _keeps_reasoning(example, text):
         yield "reasoning_lost"
 
@@ -78,20 +74,3 @@ def _keeps_reasoning(example: ChatExample, text: str) -> bool:
             if isinstance(own, str) and own.strip() not in text:
                 return False
     return True
-
-
-def _tool_names(example: ChatExample) -> set[str]:
-    """The names of the tools that the row defines or calls."""
-    calls = [call for message in example.messages for call in message.tool_calls or ()]
-    names = (_tool_name(tool) for tool in (*(tools_of(example) or ()), *calls))
-    return {name for name in names if name}
-
-
-def _tool_name(tool: Mapping[str, Any]) -> str | None:
-    function = tool.get("function")
-    name = (function if isinstance(function, Mapping) else tool).get("name")
-    return name if isinstance(name, str) else None
-
-
-def _found(names: set[str], text: str) -> set[str]:
-    return {name for name in names if name in text or orjson.dumps(name).decode()[1:-1] in text}

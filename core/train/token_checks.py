@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ..examples.chat import ChatTokenizer, tools_of
 from ..examples.files import Prepared
 from ..examples.mask import NOT_TRAINED, Rendered, render_example
 from ..examples.template import REASONING_FIELDS
+from ..examples.tool_names import loses_tools
 from ..examples.types import ChatExample, Example
 from ..untrusted import quote
 from .rows import Row, Rows
@@ -144,7 +145,7 @@ def _template_checks(examples: Sequence[Example], tokenizer: ChatTokenizer) -> t
     looked = [(n, one, render_example(one, tokenizer)) for n, one in numbered if isinstance(one, ChatExample)]
     losses = {
         "what a message says": [n for n, one, rendered in looked if _loses_text(one, rendered.text)],
-        "the tools": [n for n, one, rendered in looked if _loses_tools(one, rendered.text)],
+        "the tools": [n for n, one, rendered in looked if loses_tools(one, rendered.text)],
     }
     unasked = [(n, one, rendered) for n, one, rendered in looked if _begun_otherwise(one, rendered, tokenizer)]
     checks = (_whole_check(losses, len(numbered)), _prompt_check(unasked, len(numbered), tokenizer))
@@ -212,11 +213,3 @@ def _loses_text(example: ChatExample, text: str) -> bool:
     said = [message.content for message in example.messages]
     thought = [message.fields.get(name) for message in example.messages for name in REASONING_FIELDS]
     return any(isinstance(one, str) and one.strip() not in text for one in (*said, *thought))
-
-
-def _loses_tools(example: ChatExample, text: str) -> bool:
-    """Whether a tool that is defined or called is nowhere named."""
-    calls = [call for message in example.messages for call in message.tool_calls or ()]
-    functions = (tool.get("function", tool) for tool in (*(tools_of(example) or ()), *calls))
-    names = (function.get("name") for function in functions if isinstance(function, Mapping))
-    return any(isinstance(name, str) and name not in text for name in names)

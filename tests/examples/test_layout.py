@@ -9,7 +9,7 @@ from faion_finetuner.core.examples import mask
 from faion_finetuner.core.examples.chat import ChatTokenizer
 from faion_finetuner.core.examples.layout import VAIN, Layouts
 from faion_finetuner.core.examples.mask import Rendered, render_example, tokenize
-from faion_finetuner.core.examples.types import ChatExample, Message
+from faion_finetuner.core.examples.types import ChatExample, Message, Role
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +100,7 @@ READING = {
     "repeated": EACH + HEAD + "{{ m.content * 2 }}<|im_end|>\n{% endfor %}" + ASK,
 }
 ALL = {name: family.template for name, family in FAMILIES.items() if family.template} | WRITING | READING
-TALKS = (
+TALKS: tuple[tuple[Role, ...], ...] = (
     ("user", "assistant"),
     ("system", "user", "assistant"),
     ("user", "assistant", "user", "assistant"),
@@ -121,8 +121,8 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ChatTokeni
     return made
 
 
-def talk(roles: tuple[str, ...], texts: list[str]) -> ChatExample:
-    return ChatExample(tuple(Message(role, text) for role, text in zip(roles, texts, strict=False)))  # type: ignore[arg-type]
+def talk(roles: tuple[Role, ...], texts: list[str]) -> ChatExample:
+    return ChatExample(tuple(Message(role, text) for role, text in zip(roles, texts, strict=False)))
 
 
 def by_template(example: ChatExample, tokenizer: ChatTokenizer) -> Rendered | str:
@@ -159,7 +159,7 @@ def test_templates_that_read_a_text_are_run_for_each(name: str, tokenizers: dict
 @given(roles=st.sampled_from(TALKS), data=st.data())
 @settings(deadline=None, max_examples=40, derandomize=True)
 def test_text_and_answers_are_those_of_the_template(
-    name: str, roles: tuple[str, ...], data: st.DataObject, tokenizers: dict[str, ChatTokenizer]
+    name: str, roles: tuple[Role, ...], data: st.DataObject, tokenizers: dict[str, ChatTokenizer]
 ):
     text = st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
     example = talk(roles, data.draw(st.lists(text, min_size=5, max_size=5)))

@@ -77,10 +77,8 @@ def test_exactly_the_answers_and_their_end_of_turn_tokens_are_trained(name: str,
     assert (tokenized.lost_tokens, tokenized.lost_trained_tokens) == (0, 0)
 
 
-@pytest.mark.parametrize("name", list(FAMILIES))
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "thinking"])  # it asks with text of its own
 def test_training_continues_the_very_tokens_that_generation_starts_from(name: str, tmp_path: Path):
-    if name == "thinking":
-        pytest.skip("its template asks for an answer with text that it does not write before one")
     tokenizer = load(tmp_path, name)
     example = ChatExample((Q, A, Q2, A2))
     tokenized, prompt = tokenize(example, tokenizer, None), tokenizer.encode(tokenizer.prompt(example))

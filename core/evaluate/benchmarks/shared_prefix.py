@@ -188,7 +188,7 @@ class _Length:
     written: torch.Tensor
     """(tokens,): the places of what is no padding."""
     shared: torch.Tensor
-    """(shared tokens,): where in `written` there is a place that stands there, or in that of other lengths, again."""
+    """(shared tokens,): where `written` names a place that a token of another input has, too."""
     inputs: torch.Tensor
     """(shared tokens,): whose those are."""
 
